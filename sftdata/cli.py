@@ -1,0 +1,269 @@
+"""The command line: parse, call, print, exit code. What is heavy is imported where it is used."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sftdata.errors import SftdataError, UsageError
+
+app = typer.Typer(
+    name="sftdata",
+    help="Turn raw text into training data for supervised fine-tuning, and train from it.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Processes to use; the result does not depend on it.")]
+
+
+def main() -> None:
+    """Run the command line; a person's mistake ends in one message and an exit code, never in a traceback."""
+    try:
+        app()
+    except SftdataError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _complain(f"{error.strerror or error}{where}")
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _start(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from sftdata import __version__
+
+        typer.echo(__version__)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, globs or directories.")],
+    schema: Annotated[str, typer.Option(help="A schema file, or the name of one that ships: text_label, alpaca, ...")],
+    rejected: Annotated[Path | None, typer.Option(help="Write rejected rows here, one JSON line each.")] = None,
+    max_rejected: Annotated[
+        str, typer.Option(metavar="LIMIT", help="Rejected rows to put up with: a share (0.02) or a number of rows (5).")
+    ] = "0",
+    workers: WorkersOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every row against a schema; exit with 1 if more are rejected than allowed."""
+    from sftdata.report.progress import show_progress
+    from sftdata.validation import validate as run
+
+    limit = _parse_limit(max_rejected)
+    with show_progress() as watch:
+        report = run(
+            files, schema, rejected=rejected, workers=workers, watch=lambda read: watch("validate", read, read)
+        )
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        _print_validation(report)
+    report.check_limit(limit, str(rejected) if rejected else None)
+
+
+@app.command()
+def prepare(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe file.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write here instead of the recipe's output.dir.")
+    ] = None,
+    workers: WorkersOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn the recipe's sources into tokenised Arrow shards."""
+    from sftdata.pipeline import prepare as run
+    from sftdata.recipe import load_recipe
+    from sftdata.report.progress import show_progress
+
+    loaded = load_recipe(recipe)
+    with show_progress() as watch:
+        manifest = run(loaded, out=out, workers=workers, watch=watch)
+    if as_json:
+        _print_json(manifest.model_dump(mode="json"))
+        return
+    _print_prepared(out or loaded.resolve(loaded.output.dir), manifest, recipe if loaded.train else None)
+
+
+@app.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What prepare wrote.")], as_json: JsonOption = False
+) -> None:
+    """Check every file of a prepared dataset against its manifest."""
+    from sftdata.manifest import verify as run
+    from sftdata.report.terminal import plain_console, rows_line, summary_table
+
+    manifest = run(directory)
+    if as_json:
+        _print_json({"verified": True, "rows": manifest.rows.model_dump(), "splits": list(manifest.splits)})
+        return
+    console = plain_console()
+    console.print(summary_table(manifest))
+    console.print(f"{rows_line(manifest)}\n{directory} is whole: every digest and count agrees with its manifest.")
+
+
+@app.command()
+def inspect(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What prepare wrote.")],
+    split: Annotated[str, typer.Option(help="The split to look at.")] = "train",
+    row: Annotated[str | None, typer.Option(metavar="ID", help="Show the row with this id.")] = None,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Show the first N rows.")] = 5,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Show rejected rows instead.")] = False,
+) -> None:
+    """Show rows as text, with the trained tokens coloured."""
+    from sftdata.report.terminal import RowView, plain_console, rejections_table
+    from sftdata.shards.reader import load_split, read_rejected
+
+    console = plain_console()
+    if rejected:
+        console.print(rejections_table(read_rejected(directory, count)))
+        return
+    rows = load_split(directory, split)
+    view = RowView(directory, rows, colour=console.color_system is not None)
+    for example in rows[:count] if row is None else [rows.find(row)]:
+        console.print(view.show(example))
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="The recipe file.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What prepare wrote; the recipe's output.dir.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="A local directory or a name on the hub.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="RUN", help="Where checkpoints and the model go.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+) -> None:
+    """Train a model from prepared shards.
+
+    Either a RECIPE says how, or --data and --model do, with the default settings.
+    """
+    from sftdata.training import train as run
+
+    directory, settings = _training_settings(recipe, data, model, out)
+    result = run(directory, settings, resume=resume)
+    _print_trained(directory, result)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="What train wrote.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="What prepare wrote.")],
+    split: Annotated[str, typer.Option(help="The split to evaluate on.")] = "test",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a trained model on a split."""
+    from sftdata.report.terminal import plain_console, scores_table
+    from sftdata.training import evaluate as measure
+
+    scores = measure(run, data, split)
+    if as_json:
+        _print_json(scores)
+    else:
+        plain_console().print(scores_table(scores))
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="What train wrote.")],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A text file, one text a line.")] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", metavar="T", help="A text; may be given again.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify texts, or answer them, with a trained model."""
+    from sftdata.report.terminal import plain_console, predictions_table
+    from sftdata.training import predict as run_model
+
+    texts = [*(text or []), *(_read_lines(file) if file else [])]
+    if not texts:
+        raise UsageError("nothing to predict: give a FILE with one text a line, or --text")
+    predictions = run_model(run, texts)
+    if as_json:
+        _print_json(predictions)
+    else:
+        plain_console().print(predictions_table(predictions))
+
+
+def _training_settings(recipe: Path | None, data: Path | None, model: str | None, out: str | None) -> tuple[Path, Any]:
+    from sftdata.recipe import TrainSettings, load_recipe, local_or_hub
+
+    if recipe is None:
+        if data is None or model is None:
+            raise UsageError("give a RECIPE with a `train` part, or both --data DIR and --model NAME")
+        return data, TrainSettings(model=model, output_dir=out or f"{data}-run")
+    loaded = load_recipe(recipe)
+    if loaded.train is None:
+        raise UsageError(f"{recipe} has no `train` part; add one with at least model and output_dir")
+    chosen = {
+        "model": model or local_or_hub(loaded.base, loaded.train.model),
+        "output_dir": out or str(loaded.resolve(loaded.train.output_dir)),
+    }
+    return data or loaded.resolve(loaded.output.dir), loaded.train.model_copy(update=chosen)
+
+
+def _parse_limit(text: str) -> float:
+    from sftdata.recipe import check_limit, parse_limit
+
+    try:
+        return check_limit(parse_limit(text))
+    except ValueError:
+        raise UsageError(
+            f"--max-rejected: found {text!r}, expected a share from 0.0 to 1.0, or a whole number of rows"
+        ) from None
+
+
+def _read_lines(file: Path) -> list[str]:
+    try:
+        return [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as cause:
+        raise UsageError(f"{file} is not UTF-8 text: {cause.reason} at byte {cause.start}") from None
+
+
+def _print_validation(report: Any) -> None:
+    from sftdata.report.terminal import plain_console, reasons_table, rejections_table
+
+    console = plain_console()
+    console.print(f"{report.rows:,} rows: {report.accepted:,} accepted, {report.rejected:,} rejected")
+    if report.rejected:
+        console.print(reasons_table(report.reasons))
+        more = f" (the first {len(report.examples)})" if report.rejected > len(report.examples) else ""
+        console.print(f"\nrejected rows{more}:")
+        console.print(rejections_table(report.examples))
+
+
+def _print_prepared(directory: Path, manifest: Any, recipe: Path | None) -> None:
+    from sftdata.report.terminal import plain_console, reasons_table, rows_line, summary_table
+
+    console = plain_console()
+    console.print(rows_line(manifest))
+    if manifest.rejected_by_reason:
+        console.print(reasons_table(manifest.rejected_by_reason))
+    console.print(summary_table(manifest))
+    console.print(f"tokenizer {manifest.tokenizer.name}, backend {manifest.tokenizer.backend}")
+    console.print(f"\nThe dataset is in {directory}. Look at it:  sftdata inspect {directory}")
+    if recipe:
+        console.print(f"Train from it:  sftdata train {recipe}")
+
+
+def _print_trained(directory: Path, result: Any) -> None:
+    from sftdata.report.terminal import plain_console
+
+    run = result.output_dir
+    plain_console().print(f"\nThe model is in {run}. Measure it:  sftdata evaluate {run} --data {directory}")
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"error: {message}\n")

@@ -1,0 +1,66 @@
+"""Row accounting: every row that was read is written, rejected or a duplicate, and nothing else is written."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from sftdata.errors import LedgerError, TooManyRejected
+from sftdata.manifest import RowCounts
+
+
+class Ledger:
+    """Counts rows as they pass; `close` proves that none was lost."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.duplicates = 0
+        self.augmented = 0
+        self.written = 0
+        self.reasons: Counter[str] = Counter()
+
+    @property
+    def rejected(self) -> int:
+        """Rows rejected so far."""
+        return self.reasons.total()
+
+    def add_rejected(self, reasons: Iterable[str]) -> None:
+        """Count rejected rows, one reason each."""
+        self.reasons.update(reasons)
+
+    def check_limit(self, limit: float, kept_in: str | None = None) -> None:
+        """Stop a run that rejects more than `limit`: a share when it is a float, a number of rows when an int.
+
+        Raises:
+            TooManyRejected: with the most frequent reasons.
+        """
+        check_limit(self.read, self.rejected, limit, self.by_reason(), kept_in)
+
+    def by_reason(self) -> dict[str, int]:
+        """Return the number of rejected rows by reason, sorted by reason."""
+        return dict(sorted(self.reasons.items()))
+
+    def close(self) -> RowCounts:
+        """Return the counts.
+
+        Raises:
+            LedgerError: when `read + augmented != written + rejected + duplicates`.
+        """
+        counts = RowCounts(
+            read=self.read,
+            rejected=self.rejected,
+            duplicates=self.duplicates,
+            augmented=self.augmented,
+            written=self.written,
+        )
+        if counts.read + counts.augmented != counts.written + counts.rejected + counts.duplicates:
+            raise LedgerError(f"the row counts do not close, a defect of sftdata: {counts.model_dump()}")
+        return counts
+
+
+def check_limit(read: int, rejected: int, limit: float, reasons: dict[str, int], kept_in: str | None) -> None:
+    """Refuse data of which more than `limit` is rejected: a share when it is a float, a number of rows when an int.
+
+    Raises:
+        TooManyRejected: with the most frequent reasons.
+    """
+    if rejected > (limit * read if isinstance(limit, float) else limit):
+        raise TooManyRejected(read, rejected, limit, reasons, kept_in)

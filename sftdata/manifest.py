@@ -1,0 +1,211 @@
+"""The manifest: what made a dataset, from what, how many rows, and a digest of each shard. Written last.
+
+A directory without a manifest is an unfinished run, whatever else lies in it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sftdata.errors import VerificationError
+from sftdata.records import Task
+
+FORMAT = 1
+"""Version of the on-disk format; a reader refuses a newer one."""
+
+MANIFEST_NAME = "manifest.json"
+UNFINISHED_NAME = ".sftdata-unfinished"
+"""Directory inside the output directory in which a run works until everything is written."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class InputFile(_Record):
+    """A file that rows came from. `id` is the part of a row id before the colon."""
+
+    id: str
+    path: str
+    bytes: int
+    digest: str
+
+
+class RowCounts(_Record):
+    """Row accounting: `read + augmented == written + rejected + duplicates`."""
+
+    read: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    augmented: int = 0
+    written: int = 0
+
+
+class TokenizerRecord(_Record):
+    """Which tokenizer made the ids, by which backend, and how large the proof of their equality was."""
+
+    name: str
+    digest: str
+    backend: str
+    vocab_size: int
+    proof: dict[str, int | str]
+
+
+class ShardRecord(_Record):
+    """One Arrow stream file; `file` is relative to the dataset."""
+
+    file: str
+    rows: int
+    bytes: int
+    digest: str
+
+
+class SplitRecord(_Record):
+    """The rows, tokens and shards of one split. `trained_tokens` counts labels that are not ignored."""
+
+    rows: int
+    tokens: int
+    trained_tokens: int
+    shards: tuple[ShardRecord, ...]
+
+
+class Manifest(_Record):
+    """What `prepare` says about the dataset that it wrote."""
+
+    format: int = FORMAT
+    version: str
+    task: Task
+    recipe: dict[str, Any]
+    inputs: tuple[InputFile, ...]
+    rows: RowCounts
+    rejected_by_reason: dict[str, int]
+    label_names: tuple[str, ...] | None
+    tokenizer: TokenizerRecord
+    chat_template_digest: str | None
+    splits: dict[str, SplitRecord]
+    seed: int
+    files: dict[str, str]
+    """Digests of the other files of the dataset, by name."""
+
+    def to_json(self) -> str:
+        """Return the document as it stands on disk."""
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
+
+
+def digest_file(path: Path) -> str:
+    """Return `sha256:` and the hexadecimal digest of a file."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_text(text: str) -> str:
+    """Return `sha256:` and the hexadecimal digest of a text in UTF-8."""
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_aside(path: Path, text: str) -> None:
+    """Write a small text file so that at any moment it is whole or not there."""
+    aside = path.with_name(path.name + ".tmp")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def read_manifest(directory: str | Path) -> Manifest:
+    """Read the manifest of a prepared dataset.
+
+    Raises:
+        VerificationError: when the run is unfinished, or the manifest is damaged or of a newer format.
+    """
+    directory = Path(directory)
+    path = directory / MANIFEST_NAME
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise VerificationError(_why_no_manifest(directory)) from None
+    except (OSError, ValueError) as cause:
+        raise VerificationError(f"{path} cannot be read ({cause}). Run `sftdata prepare` again.") from None
+    found = data.get("format") if isinstance(data, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise VerificationError(f"{path} has format {found}; this sftdata reads up to {FORMAT}. Update sftdata.")
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise VerificationError(f"{path} is not a manifest of sftdata: {where}: {first['msg']}.") from None
+
+
+def _why_no_manifest(directory: Path) -> str:
+    if not directory.is_dir():
+        return f"{directory} is not a directory. Name the output directory of `sftdata prepare`."
+    if (directory / UNFINISHED_NAME).exists():
+        return (
+            f"{directory} holds an unfinished run: it has no {MANIFEST_NAME}, which is written last. "
+            "Run `sftdata prepare` with the same recipe again; it starts over and completes it."
+        )
+    return f"{directory} is not a prepared dataset: it has no {MANIFEST_NAME}. Run `sftdata prepare` first."
+
+
+def verify(directory: str | Path, progress: Callable[[int], None] | None = None) -> Manifest:
+    """Check every file of a prepared dataset against its manifest; return the manifest.
+
+    Args:
+        directory: what `prepare` wrote.
+        progress: called with the number of bytes of each shard once it has been checked.
+
+    Raises:
+        VerificationError: with all that is missing, changed, left over or miscounted, at once.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    faults = [*_shard_faults(directory, manifest, progress), *_count_faults(manifest)]
+    for name, digest in sorted(manifest.files.items()):
+        faults += _file_faults(directory, name, digest)
+    if faults:
+        found = "\n".join(f"  {fault}" for fault in faults)
+        raise VerificationError(f"{directory} differs from its manifest:\n{found}\nRun `sftdata prepare` again.")
+    return manifest
+
+
+def _shard_faults(directory: Path, manifest: Manifest, progress: Callable[[int], None] | None) -> list[str]:
+    faults = []
+    for name, split in manifest.splits.items():
+        for shard in split.shards:
+            path = directory / shard.file
+            if path.is_file() and path.stat().st_size != shard.bytes:
+                faults.append(f"{shard.file}: {path.stat().st_size} bytes, expected {shard.bytes}")
+            else:
+                faults += _file_faults(directory, shard.file, shard.digest)
+            if progress:
+                progress(shard.bytes)
+        known = {Path(shard.file).name for shard in split.shards}
+        foreign = {path.name for path in (directory / name).glob("*.arrow")} - known
+        faults += [f"{name}/{extra}: not in the manifest" for extra in sorted(foreign)]
+    return faults
+
+
+def _file_faults(directory: Path, name: str, digest: str) -> list[str]:
+    if not (directory / name).is_file():
+        return [f"{name}: missing"]
+    same = digest_file(directory / name) == digest
+    return [] if same else [f"{name}: its content has changed (digest differs)"]
+
+
+def _count_faults(manifest: Manifest) -> list[str]:
+    rows = manifest.rows
+    faults = []
+    if rows.read + rows.augmented != rows.written + rows.rejected + rows.duplicates:
+        faults.append(f"row counts do not close: {rows.model_dump()}")
+    for name, split in manifest.splits.items():
+        if split.rows != sum(shard.rows for shard in split.shards):
+            faults.append(f"{name}: {split.rows} rows, but its shards have {sum(s.rows for s in split.shards)}")
+    written = sum(split.rows for split in manifest.splits.values())
+    return faults + ([f"{rows.written} rows written, but the splits have {written}"] if rows.written != written else [])

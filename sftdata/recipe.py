@@ -1,0 +1,206 @@
+"""The recipe: one frozen model of the whole run, read from one YAML file."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
+
+from sftdata.documents import Settings, read_document
+from sftdata.errors import RecipeError
+from sftdata.records import Task
+
+UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_size(value: Any) -> Any:
+    """Turn `256MB` into a number of bytes; leave a number as it is."""
+    if not isinstance(value, str):
+        return value
+    number = value.strip().rstrip("BbKkMmGgIi").strip()
+    unit = value.strip()[len(number) :].strip().upper() or "B"
+    try:
+        return int(float(number) * UNITS[unit])
+    except (KeyError, ValueError):
+        raise ValueError(f"found {value!r}, expected a size such as 256MB or 1GiB") from None
+
+
+def parse_limit(value: Any) -> Any:
+    """Read `--max-rejected`: text without a point is a number of rows, with a point a share."""
+    if not isinstance(value, str):
+        return value
+    return float(value) if any(sign in value for sign in ".eE") else int(value)
+
+
+def check_limit(value: float) -> float:
+    """Refuse a share above 1 and anything negative; a whole number is a number of rows."""
+    if value < 0 or (isinstance(value, float) and value > 1):
+        raise ValueError(f"found {value!r}, expected a share from 0.0 to 1.0, or a whole number of rows")
+    return value
+
+
+Limit = Annotated[int | float, AfterValidator(check_limit)]
+
+
+class SourceSettings(Settings):
+    """Where rows come from."""
+
+    path: str | tuple[str, ...]
+    """A file, a glob, a directory, or a list of these; relative to the recipe file."""
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
+    """The format; found from the file name when it is not given."""
+
+
+class SplitSettings(Settings):
+    """How rows are divided. The shares are weights: they need not add up to one."""
+
+    train: float = Field(default=0.9, gt=0)
+    """Share of the training part."""
+    validation: float = Field(default=0.05, ge=0)
+    """Share of the validation part; 0 leaves it out."""
+    test: float = Field(default=0.05, ge=0)
+    """Share of the test part; 0 leaves it out."""
+    stratify: Literal["label"] | None = None
+    """`label` keeps the share of every label alike in all parts; text_classification only."""
+    seed: int = 0
+    """Decides, together with each row's id, on which side the row falls."""
+
+
+class TokenizeSettings(Settings):
+    """How rows become tokens."""
+
+    tokenizer: str
+    """A local directory with tokenizer.json, relative to the recipe file, or a name on the hub."""
+    chat_template: str | None = None
+    """A Jinja file to use instead of the tokenizer's own template; causal_lm only."""
+    max_length: int = Field(default=2048, ge=1)
+    """Most tokens of one example, special tokens included."""
+    overflow: Literal["reject", "truncate"] = "reject"
+    """What happens to a longer row."""
+    backend: Literal["auto", "tokie", "huggingface"] = "auto"
+    """`auto` takes the fast backend where it is proved equal to Hugging Face's, which is the reference."""
+
+
+class OutputSettings(Settings):
+    """Where shards go."""
+
+    dir: str
+    """The output directory, relative to the recipe file."""
+    shard_size: Annotated[int, BeforeValidator(parse_size), Field(ge=1)] = 256 * 10**6
+    """Most bytes of one shard; `256MB`, `1GiB` or a number of bytes."""
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters (Hu et al. 2021) instead of full fine-tuning."""
+
+    r: int = Field(default=16, ge=1)
+    """Rank of the update."""
+    alpha: float = Field(default=32, gt=0)
+    """The update is scaled by alpha / r."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the adapter's input."""
+    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """Names of the modules that get an adapter."""
+
+
+class TrainSettings(Settings):
+    """How a model is trained. One step sees `batch_size * accumulate` examples."""
+
+    model: str
+    """A local directory or a name on the hub."""
+    output_dir: str
+    """Where checkpoints and the final model go, relative to the recipe file."""
+    epochs: float = Field(default=1, gt=0)
+    """Passes over the training part; may be a fraction."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Stop after so many optimiser steps, even inside an epoch."""
+    batch_size: int = Field(default=16, ge=1)
+    """Examples in one forward and backward pass."""
+    accumulate: int = Field(default=1, ge=1)
+    """Passes whose gradients add up to one optimiser step."""
+    learning_rate: float = Field(default=2e-5, gt=0)
+    """The highest learning rate of the schedule."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's decay; biases and norms have none."""
+    schedule: Literal["linear", "cosine"] = "linear"
+    """How the learning rate falls to zero after the warm-up."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises from zero."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """`bf16` computes in bfloat16 with float32 master weights; `auto` means bf16 on a GPU that has it, else float32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU when there is one."""
+    eval_batch_size: int | None = Field(default=None, ge=1)
+    """Examples in one evaluation pass; twice `batch_size` when it is not given."""
+    save_steps: int | None = Field(default=None, ge=1)
+    """Steps between checkpoints; once an epoch when it is not given."""
+    keep: int = Field(default=2, ge=1)
+    """Newest checkpoints to keep, beside the best."""
+    metric: str | None = None
+    """Chooses the best checkpoint: `loss`, `accuracy` or `macro_f1`. Default: `macro_f1` for labels, `loss` for text."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many evaluations without a better metric."""
+    log_steps: int = Field(default=10, ge=1)
+    """Steps between two logged values."""
+    seed: int = 0
+    """Decides the order of examples, dropout and new weights."""
+    lora: LoraSettings | None = None
+    """Train adapters of this shape; full fine-tuning when it is not given."""
+
+
+class Recipe(Settings):
+    """The whole run."""
+
+    task: Task
+    """What the model learns."""
+    schema_name: str = Field(alias="schema")
+    """A schema file, relative to the recipe file, or the name of one that ships with sftdata."""
+    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    """Where rows come from, in order."""
+    split: SplitSettings = SplitSettings()
+    """How rows are divided."""
+    tokenize: TokenizeSettings
+    """How rows become tokens."""
+    output: OutputSettings
+    """Where shards go."""
+    max_rejected: Limit = 0.02
+    """Most rejected rows a run may have: a share (with a point) or a number of rows (without)."""
+    train: TrainSettings | None = None
+    """How a model is trained from the shards."""
+
+    _base: Path = PrivateAttr(default=Path())
+
+    @property
+    def base(self) -> Path:
+        """The directory that relative paths start from: the recipe file's own."""
+        return self._base
+
+    def resolve(self, path: str) -> Path:
+        """Return `path` as seen from the recipe file."""
+        return self._base / path
+
+    @model_validator(mode="after")
+    def _check_task(self) -> "Recipe":
+        if self.task != Task.TEXT_CLASSIFICATION and self.split.stratify:
+            raise ValueError(f"split.stratify: a {self.task} task has no label; leave stratify out")
+        if self.task != Task.CAUSAL_LM and self.tokenize.chat_template:
+            raise ValueError("tokenize.chat_template: only a causal_lm task renders a chat template; leave it out")
+        return self
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        RecipeError: with all faults of the file at once.
+    """
+    recipe = read_document(Path(path), Recipe, RecipeError)
+    recipe._base = Path(path).parent
+    return recipe
+
+
+def local_or_hub(base: Path, name: str) -> str:
+    """Return the local directory that `name` means as seen from `base`, or `name` itself, for the hub."""
+    local = base / name
+    return str(local) if local.exists() else name

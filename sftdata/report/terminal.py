@@ -1,0 +1,144 @@
+"""Tables and rows for the terminal."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from rich.console import Console, Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from sftdata.errors import VerificationError
+from sftdata.manifest import Manifest
+from sftdata.records import IGNORE_INDEX
+from sftdata.shards.reader import Split
+
+TRAINED = "bold green"
+CONTEXT = "dim"
+
+
+def reasons_table(reasons: dict[str, int]) -> Table:
+    """Show how many rows each reason rejects, most frequent first."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("rows", justify="right")
+    table.add_column("reason")
+    for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(f"{count:,}", Text(reason, style="red"))
+    return table
+
+
+def rejections_table(rejections: Sequence[dict[str, Any]]) -> Table:
+    """Show rejected rows: where they stand, and why they were rejected."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("source", "record", "reason", "detail"):
+        table.add_column(name, justify="right" if name == "record" else "left", overflow="fold")
+    for row in rejections:
+        where = Path(row["source"]).name
+        table.add_row(
+            Text(where), str(row["record"]), Text(", ".join(row["reasons"]), style="red"), Text(row["detail"])
+        )
+    return table
+
+
+def summary_table(manifest: Manifest) -> Table:
+    """Show rows, tokens and shards of each split."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("split")
+    for name in ("rows", "tokens", "trained", "shards", "bytes"):
+        table.add_column(name, justify="right")
+    for name, split in manifest.splits.items():
+        size = sum(shard.bytes for shard in split.shards)
+        counts = (split.rows, split.tokens, split.trained_tokens, len(split.shards), size)
+        table.add_row(name, *(f"{count:,}" for count in counts))
+    return table
+
+
+def rows_line(manifest: Manifest) -> str:
+    """Return the row accounting as one sum."""
+    rows = manifest.rows
+    added = f" + {rows.augmented:,} augmented" if rows.augmented else ""
+    lost = f"{rows.rejected:,} rejected + {rows.duplicates:,} duplicates"
+    return f"{rows.read:,} read{added} = {rows.written:,} written + {lost}"
+
+
+class RowView:
+    """Shows examples of a split as text, with the trained tokens coloured.
+
+    Args:
+        directory: the prepared dataset; its own copy of the tokenizer decodes.
+        split: one of its splits.
+        colour: without it, trained text stands between `⟦` and `⟧`.
+    """
+
+    def __init__(self, directory: Path, split: Split, *, colour: bool) -> None:
+        path = directory / "tokenizer" / "tokenizer.json"
+        if not path.is_file():
+            raise VerificationError(f"{path} is missing. Run `sftdata prepare` again.")
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        self._sources = {entry.id: entry.path for entry in split.manifest.inputs}
+        self._split, self._colour = split, colour
+
+    def show(self, row: dict[str, Any]) -> RenderableType:
+        """Return one example ready to print: where it comes from, its numbers, its text."""
+        source, _, record = row["row_id"].partition(":")
+        where = f"{self._sources.get(source, source)}, record {record}"
+        labels = row["labels"]
+        if isinstance(labels, list):
+            trained = sum(label != IGNORE_INDEX for label in labels)
+            numbers = f"{len(labels)} tokens, {trained} trained"
+        else:
+            names = self._split.manifest.label_names or ()
+            numbers = f"{len(row['input_ids'])} tokens, label {names[labels]}"
+            labels = [IGNORE_INDEX] * len(row["input_ids"])
+        title = f"{row['row_id']}  ({where})  {numbers}"
+        return Group(Rule(Text(title), align="left", style="cyan"), self._paint(row["input_ids"], labels))
+
+    def _paint(self, ids: list[int], labels: list[int]) -> Text:
+        painted = Text()
+        for trained, text in self._runs(ids, labels):
+            shown = text if self._colour or not trained else f"⟦{text}⟧"
+            painted.append(shown, style=TRAINED if trained else CONTEXT)
+        return painted
+
+    def _runs(self, ids: list[int], labels: list[int]) -> Iterator[tuple[bool, str]]:
+        pairs = [(label != IGNORE_INDEX, token) for token, label in zip(ids, labels, strict=True)]
+        for trained, run in groupby(pairs, key=lambda pair: pair[0]):
+            yield trained, self._tokenizer.decode([token for _, token in run], skip_special_tokens=False)
+
+
+def scores_table(scores: dict[str, Any]) -> Table:
+    """Show an evaluation: each score, beside the majority-class baseline where there is one."""
+    baseline = scores.get("baseline", {})
+    table = Table(box=None, pad_edge=False)
+    table.add_column("score")
+    table.add_column("model", justify="right")
+    if baseline:
+        table.add_column("majority class", justify="right")
+    for name, value in scores.items():
+        if isinstance(value, int | float):
+            cells = [name.replace("_", " "), _number(value)]
+            table.add_row(*cells, *([_number(baseline[name]) if name in baseline else ""] if baseline else []))
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def plain_console() -> Console:
+    """Return the console for results on stdout."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def predictions_table(predictions: Sequence[dict[str, Any]]) -> Table:
+    """Show predictions, one a row."""
+    table = Table(box=None, pad_edge=False)
+    for name in predictions[0]:
+        table.add_column(name, overflow="fold")
+    for prediction in predictions:
+        cells = (_number(value) if isinstance(value, int | float) else value for value in prediction.values())
+        table.add_row(*map(Text, cells))
+    return table

@@ -1,0 +1,1 @@
+"""Write and read Arrow shards that `datasets.load_from_disk` opens."""

@@ -1,0 +1,60 @@
+"""The Arrow schema of each task's examples, and the small files that `datasets` wants beside them."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from sftdata.records import Task
+
+_LABELS: dict[Task, pa.DataType] = {
+    Task.TEXT_CLASSIFICATION: pa.int64(),
+    Task.CAUSAL_LM: pa.list_(pa.int32()),
+}
+
+
+def example_schema(task: Task, label_names: tuple[str, ...] | None = None) -> pa.Schema:
+    """Return the columns of an example: `row_id`, `input_ids` (list of int32), `labels` (by task).
+
+    The schema carries the features that Hugging Face datasets reads, `ClassLabel` names included.
+    """
+    fields = [
+        pa.field("row_id", pa.string()),
+        pa.field("input_ids", pa.list_(pa.int32())),
+        pa.field("labels", _LABELS[task]),
+    ]
+    features = {field.name: _feature(field.type) for field in fields}
+    if label_names is not None:
+        features["labels"] = {"names": list(label_names), "_type": "ClassLabel"}
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def _feature(arrow_type: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_list(arrow_type):
+        return {"feature": _feature(arrow_type.value_type), "_type": "List"}
+    return {"dtype": str(arrow_type), "_type": "Value"}
+
+
+def dataset_files(schema: pa.Schema, split: str, shards: list[str], fingerprint: str) -> dict[str, str]:
+    """Return the name and content of the two files beside a split's shards, for `datasets.load_from_disk`."""
+    info = {"citation": "", "description": "", "homepage": "", "license": ""}
+    info |= json.loads(schema.metadata[b"huggingface"])["info"]
+    state: dict[str, Any] = {
+        "_data_files": [{"filename": name} for name in shards],
+        "_fingerprint": fingerprint,
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": split,
+    }
+    return {"dataset_info.json": _dump(info), "state.json": _dump(state)}
+
+
+def dataset_dict_file(splits: list[str]) -> str:
+    """Return the content of `dataset_dict.json`."""
+    return _dump({"splits": splits})
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,116 @@
+"""Write examples of one split to Arrow stream files of bounded size."""
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sftdata.manifest import ShardRecord, SplitRecord
+from sftdata.records import IGNORE_INDEX
+from sftdata.shards.layout import dataset_files
+
+
+class _DigestingFile:
+    """A binary file that knows the size and SHA-256 of what was written to it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self._hash = hashlib.sha256()
+        self.bytes = 0
+        self.closed = False
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._file.write(data)
+        self._hash.update(data)
+        self.bytes += memoryview(data).nbytes
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self.closed = True
+        self._file.close()
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + self._hash.hexdigest()
+
+
+_OpenShard = tuple[_DigestingFile, pa.ipc.RecordBatchStreamWriter]
+
+
+class SplitWriter:
+    """Append record batches; close to get the split's record.
+
+    Where a shard ends depends only on the batches and `shard_size`, so the same batches give the same bytes.
+
+    Args:
+        directory: where the split's files go; made if it is not there.
+        name: the split's name.
+        schema: what `layout.example_schema` gave.
+        shard_size: most bytes of one shard; a single batch may be larger.
+    """
+
+    def __init__(self, directory: Path, name: str, schema: pa.Schema, shard_size: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory, self._name, self._schema, self._shard_size = directory, name, schema, shard_size
+        self._open: _OpenShard | None = None
+        self.rows = self._shard_rows = self._tokens = self._trained = 0
+        self._shards: list[tuple[int, int, str]] = []
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append one batch, whole, to the current shard or to a new one."""
+        if batch.num_rows == 0:
+            return
+        if self._open and self._open[0].bytes + batch.nbytes > self._shard_size:
+            self._finish_shard()
+        if not self._open:
+            self._open = self._start_shard()
+        self._open[1].write_batch(batch)
+        self._shard_rows += batch.num_rows
+        self.rows += batch.num_rows
+        self._tokens += len(batch["input_ids"].flatten())
+        self._trained += count_trained(batch["labels"])
+
+    def close(self) -> SplitRecord:
+        """Finish the last shard, give all shards their final names, and write the files that `datasets` wants."""
+        if not self._open and not self._shards:
+            self._open = self._start_shard()  # a split without rows still has one shard
+        self._finish_shard()
+        names = [f"data-{i:05d}-of-{len(self._shards):05d}.arrow" for i in range(len(self._shards))]
+        for position, name in enumerate(names):
+            self._part(position).rename(self._directory / name)
+        fingerprint = hashlib.sha256("".join(digest for *_, digest in self._shards).encode()).hexdigest()[:16]
+        for name, text in dataset_files(self._schema, self._name, names, fingerprint).items():
+            (self._directory / name).write_text(text, encoding="utf-8")
+        records = tuple(
+            ShardRecord(file=f"{self._name}/{name}", rows=rows, bytes=size, digest=digest)
+            for name, (rows, size, digest) in zip(names, self._shards, strict=True)
+        )
+        return SplitRecord(rows=self.rows, tokens=self._tokens, trained_tokens=self._trained, shards=records)
+
+    def _part(self, position: int) -> Path:
+        return self._directory / f"part-{position:05d}"
+
+    def _start_shard(self) -> _OpenShard:
+        self._shard_rows = 0
+        sink = _DigestingFile(self._part(len(self._shards)))
+        return sink, pa.ipc.new_stream(sink, self._schema)
+
+    def _finish_shard(self) -> None:
+        if not self._open:
+            return
+        sink, stream = self._open
+        stream.close()
+        sink.close()
+        self._shards.append((self._shard_rows, sink.bytes, sink.digest))
+        self._open = None
+
+
+def count_trained(labels: pa.Array) -> int:
+    """Count the labels that are not ignored; a class index counts as one."""
+    values = labels.flatten() if pa.types.is_list(labels.type) else labels
+    return int(pc.sum(pc.not_equal(values, IGNORE_INDEX)).as_py() or 0)

@@ -1,0 +1,1 @@
+"""Tokenizers without transformers: verified fast backends, chat templates, and proved labels."""

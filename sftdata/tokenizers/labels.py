@@ -1,0 +1,168 @@
+"""Which tokens are trained: from character spans known while rendering, proved by decoding.
+
+Two ways lead to the place of each token in its text. For byte-level BPE the bytes of a token are known from the
+vocabulary, so that places are a running sum, and the concatenated bytes of all tokens must equal the text. For any
+other tokenizer the reference gives character offsets.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import tokenizers
+from numpy.typing import NDArray
+
+from sftdata.records import IGNORE_INDEX
+from sftdata.tokenizers.backends import Encoded, encode_reference
+from sftdata.tokenizers.loading import Tokenizer
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where tokens lie, in the texts laid end to end.
+
+    Attributes:
+        starts: first unit (byte or character) of each token, shape `[tokens]`.
+        ends: one past the last unit of each token, shape `[tokens]`.
+    """
+
+    starts: Ints
+    ends: Ints
+
+
+def byte_table(reference: tokenizers.Tokenizer) -> pa.LargeBinaryArray | None:
+    """Return the bytes that each id stands for; None unless the tokenizer is byte-level BPE without a prefix space."""
+    document = json.loads(reference.to_str())
+    if document["model"]["type"] != "BPE" or not _is_byte_level(document.get("pre_tokenizer"), document.get("decoder")):
+        return None
+    plain = {character: byte for byte, character in _byte_alphabet().items()}
+    table: list[bytes] = [b""] * (max(reference.get_vocab(with_added_tokens=True).values()) + 1)
+    for token, i in reference.get_vocab(with_added_tokens=False).items():
+        if all(character in plain for character in token):
+            table[i] = bytes(plain[character] for character in token)
+    for i, added in reference.get_added_tokens_decoder().items():
+        table[i] = added.content.encode()
+    return pa.array(table, pa.large_binary())
+
+
+def find_trained(
+    rendered: pl.DataFrame, encoded: Encoded, tokenizer: Tokenizer, table: pa.LargeBinaryArray | None
+) -> tuple[Flags, Ints]:
+    """Find the tokens that lie inside the spans of their rows.
+
+    Args:
+        rendered: `text`, `starts` and `ends`, the spans in bytes of each text, rising and apart.
+        encoded: ids and lengths of the texts.
+        tokenizer: gives character offsets for rows whose token bytes do not spell their text.
+        table: what `byte_table` gave.
+
+    Returns:
+        Trained tokens, shape `[tokens]`; and the rows in which a token spans the edge of a response, shape `[torn]`,
+        rising. Such a row must not be trained: its trained text would not be the response.
+    """
+    ids, lengths = encoded
+    first_token = np.cumsum(lengths) - lengths
+    placed = np.zeros(len(lengths), dtype=np.bool_)
+    trained = np.zeros(len(ids), dtype=np.bool_)
+    torn: list[Ints] = []
+    if table is not None:
+        places, spelled = _byte_places(ids, table)
+        placed = _spells_text(
+            rendered["text"], spelled, np.append(places.starts, len(spelled)), np.append(first_token, len(ids))
+        )
+        spans = rendered.with_row_index("row").filter(pl.Series(placed)).explode("starts", "ends").drop_nulls("starts")
+        rows = spans["row"].to_numpy().astype(np.int64)
+        base = np.append(places.starts, len(spelled))[first_token[rows]]
+        trained, tiled = mark_trained(places, base + spans["starts"].to_numpy(), base + spans["ends"].to_numpy())
+        torn.append(rows[~tiled])
+    for row in np.flatnonzero(~placed):
+        tokens = slice(first_token[row], first_token[row] + lengths[row])
+        trained[tokens], tiled = _mark_by_offsets(rendered, int(row), tokenizer)
+        torn.append(np.full(int((~tiled).sum()), row, dtype=np.int64))
+    return trained, np.unique(np.concatenate([np.zeros(0, np.int64), *torn]))
+
+
+def _byte_places(ids: NDArray[np.int32], table: pa.LargeBinaryArray) -> tuple[Places, memoryview]:
+    """Return the place of each token in bytes, and the bytes of all tokens end to end."""
+    taken = table.take(pa.array(ids))
+    if not len(taken):
+        return Places(np.zeros(0, np.int64), np.zeros(0, np.int64)), memoryview(b"")
+    _, offset_buffer, data_buffer = taken.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[taken.offset : taken.offset + len(taken) + 1]
+    data = memoryview(data_buffer if data_buffer else b"")
+    return Places(offsets[:-1] - offsets[0], offsets[1:] - offsets[0]), data[offsets[0] : offsets[-1]]
+
+
+def _spells_text(texts: pl.Series, spelled: memoryview, byte_at: Ints, first_token: Ints) -> Flags:
+    """Tell for each row whether the bytes of its tokens are the bytes of its text: the proof by decoding."""
+    lengths = texts.str.len_bytes().to_numpy().astype(np.int64)
+    row_bytes = byte_at[first_token]
+    if np.array_equal(np.diff(row_bytes), lengths) and spelled == _joined(texts):
+        return np.ones(len(texts), dtype=np.bool_)
+    whole = [
+        spelled[start:end] == text.encode() for text, start, end in zip(texts, row_bytes, row_bytes[1:], strict=False)
+    ]
+    return np.array(whole, dtype=np.bool_)
+
+
+def _joined(texts: pl.Series) -> memoryview:
+    return memoryview("".join(texts.to_list()).encode())
+
+
+def _mark_by_offsets(rendered: pl.DataFrame, row: int, tokenizer: Tokenizer) -> tuple[Flags, Flags]:
+    """Mark one row by the reference's character offsets."""
+    text, starts, ends = rendered.select("text", "starts", "ends").row(row)
+    offsets = np.array(encode_reference(tokenizer, [text])[0].offsets, dtype=np.int64).reshape(-1, 2)
+    in_characters = [
+        np.array([len(text.encode()[:place].decode()) for place in side or []], np.int64) for side in (starts, ends)
+    ]
+    return mark_trained(Places(offsets[:, 0], offsets[:, 1]), *in_characters)
+
+
+def mark_trained(places: Places, starts: Ints, ends: Ints) -> tuple[Flags, Flags]:
+    """Mark the tokens that lie inside a span.
+
+    Args:
+        places: of all tokens, in rising order.
+        starts: first unit of each span, shape `[spans]`, rising; spans do not overlap.
+        ends: one past the last unit of each span, shape `[spans]`.
+
+    Returns:
+        Trained tokens, shape `[tokens]`; and spans that tokens tile from edge to edge, shape `[spans]`.
+    """
+    count = len(places.starts)
+    if count == 0:
+        return np.zeros(0, dtype=np.bool_), np.zeros(len(starts), dtype=np.bool_)
+    first = np.searchsorted(places.starts, starts, side="left")
+    last = np.searchsorted(places.ends, ends, side="right")
+    inside = last > first
+    starts_here = places.starts[np.minimum(first, count - 1)] == starts
+    ends_here = places.ends[np.maximum(last - 1, 0)] == ends
+    change = np.zeros(count + 1, dtype=np.int64)
+    np.add.at(change, first[inside], 1)
+    np.add.at(change, last[inside], -1)
+    return np.cumsum(change[:-1]) > 0, inside & starts_here & ends_here
+
+
+def apply_mask(ids: NDArray[np.int32], trained: Flags) -> NDArray[np.int32]:
+    """Return unshifted labels: the id where a token is trained, `IGNORE_INDEX` elsewhere."""
+    return np.where(trained, ids, np.int32(IGNORE_INDEX))
+
+
+def _is_byte_level(pre_tokenizer: dict[str, Any] | None, decoder: dict[str, Any] | None) -> bool:
+    steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer] if pre_tokenizer else [])
+    levels = [step for step in steps if step["type"] == "ByteLevel"]
+    return (decoder or {}).get("type") == "ByteLevel" and len(levels) == 1 and not levels[0].get("add_prefix_space")
+
+
+def _byte_alphabet() -> dict[int, str]:
+    """Return GPT-2's printable character for each byte (Radford et al. 2019, `bytes_to_unicode`)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    hidden = [byte for byte in range(256) if byte not in set(printable)]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + place) for place, byte in enumerate(hidden)}

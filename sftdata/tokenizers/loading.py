@@ -1,0 +1,138 @@
+"""Load a tokenizer and its chat template from a local directory or the hub, without transformers."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from sftdata.errors import TokenizerError
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+"""What a tokenizer is made of; all but the first may be absent."""
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer as it stands on disk.
+
+    Attributes:
+        name: how the recipe calls it.
+        text: the content of tokenizer.json.
+        config: the content of tokenizer_config.json, with special_tokens_map.json beneath it.
+        template: the Jinja source of the chat template, or None.
+        files: the files by name, as they stand.
+    """
+
+    name: str
+    text: str
+    config: dict[str, Any]
+    template: str | None
+    files: dict[str, bytes] = field(repr=False)
+
+    @cached_property
+    def reference(self) -> tokenizers.Tokenizer:
+        """Hugging Face's own implementation, with truncation and padding off: what every backend must equal."""
+        reference = tokenizers.Tokenizer.from_str(self.text)
+        reference.no_truncation()
+        reference.no_padding()
+        reference.encode_special_tokens = False
+        return reference
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of tokenizer.json."""
+        return "sha256:" + hashlib.sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """One more than the highest id."""
+        return max(self.reference.get_vocab(with_added_tokens=True).values()) + 1
+
+    @cached_property
+    def special_tokens(self) -> tuple[str, ...]:
+        """The control tokens' texts, by id."""
+        added = self.reference.get_added_tokens_decoder()
+        return tuple(token.content for _, token in sorted(added.items()) if token.special)
+
+    @cached_property
+    def added_tokens(self) -> tuple[str, ...]:
+        """All tokens beside the model's own vocabulary, special or not, by id."""
+        return tuple(token.content for _, token in sorted(self.reference.get_added_tokens_decoder().items()))
+
+    def as_files(self) -> dict[str, bytes]:
+        """Return the files to save, by name, with the chat template that is in force."""
+        template = {"chat_template.jinja": self.template.encode()} if self.template is not None else {}
+        return self.files | template
+
+    def named_tokens(self) -> dict[str, str]:
+        """Return `bos_token`, `eos_token` and the like, as a chat template knows them."""
+        named = {key: value for key, value in self.config.items() if key.endswith("_token")}
+        texts = {key: value["content"] if isinstance(value, dict) else value for key, value in named.items()}
+        return {key: value for key, value in texts.items() if isinstance(value, str)}
+
+
+def load_tokenizer(name: str, base: Path = Path(), template_file: Path | None = None) -> Tokenizer:
+    """Load the tokenizer in a local directory, or of that name on the hub.
+
+    Args:
+        name: a directory as seen from `base`, or a name such as `Qwen/Qwen3-0.6B`.
+        base: where a relative directory starts from.
+        template_file: a Jinja file to use instead of the tokenizer's own template.
+
+    Raises:
+        TokenizerError: when it is not there, is not a fast tokenizer, or cannot be read.
+    """
+    directory = base / name
+    files = _read_directory(directory) if directory.is_dir() else _download(name, directory)
+    try:
+        text = files["tokenizer.json"].decode()
+        config = json.loads(files.get("special_tokens_map.json", b"{}")) | json.loads(
+            files.get("tokenizer_config.json", b"{}")
+        )
+        own = files["chat_template.jinja"].decode() if "chat_template.jinja" in files else _template_in(config)
+        template = template_file.read_text(encoding="utf-8") if template_file else own
+        tokenizer = Tokenizer(name, text, config, template, files)
+        tokenizer.reference.get_vocab_size()
+    except Exception as cause:  # tokenizers raises plain Exception for a file that it cannot read
+        raise TokenizerError(f"the tokenizer '{name}' cannot be read: {cause}") from None
+    return tokenizer
+
+
+def _template_in(config: dict[str, Any]) -> str | None:
+    template = config.get("chat_template")
+    if isinstance(template, list):  # several templates by name; `default` is for plain conversations
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+    return template
+
+
+def _read_directory(directory: Path) -> dict[str, bytes]:
+    if not (directory / "tokenizer.json").is_file():
+        raise TokenizerError(
+            f"{directory} has no tokenizer.json. Save one there with transformers: "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(...)."
+        )
+    return {name: (directory / name).read_bytes() for name in FILES if (directory / name).is_file()}
+
+
+def _download(name: str, directory: Path) -> dict[str, bytes]:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    files = {}
+    for file in FILES:
+        try:
+            files[file] = Path(hf_hub_download(name, file)).read_bytes()
+        except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as cause:
+            absent = isinstance(cause, EntryNotFoundError) and not isinstance(cause, LocalEntryNotFoundError)
+            if absent and file != "tokenizer.json":
+                continue
+            why = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+            raise TokenizerError(
+                f"no tokenizer '{name}': {directory} is not a directory, and the hub did not give {file} ({why}). "
+                "Give a local directory with tokenizer.json, or a name on the hub."
+            ) from None
+    return files

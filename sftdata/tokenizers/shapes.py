@@ -1,0 +1,156 @@
+"""Compile a chat template for one shape of conversation: literals around contents, and the guards that must hold.
+
+Conversations with the same sequence of roles render to the same literals, as long as the template does not look into
+a content. So the template is rendered once with a probe for each content. A probe is a string that writes down every
+question asked of it. Questions with a yes or no answer (is it empty? does it contain `</think>`?) become guards: rows
+for which the answer is another take the slow way. After any other question the shape is not compiled.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
+
+PYTHON_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+"""What `str.strip` removes: polars' own notion lacks four control characters."""
+
+
+class Slot(NamedTuple):
+    """A place in the rendered text that takes the content of one turn, stripped or not."""
+
+    turn: int
+    stripped: bool
+
+
+Guard = tuple[Slot, Callable[[pl.Expr], pl.Expr]]
+"""A content and what must be true of it for the compiled shape to hold."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A compiled shape.
+
+    Attributes:
+        parts: literals and slots in order of the rendered text.
+        guards: conditions on the contents.
+    """
+
+    parts: tuple[str | Slot, ...]
+    guards: tuple[Guard, ...]
+
+
+class _Probe(str):
+    """A content that stands for all contents, and records what the template asks of it."""
+
+    slot: Slot
+    log: "_Log"
+
+    def __bool__(self) -> bool:
+        return self.log.answer(self.slot, lambda text: text.str.len_bytes() > 0, found=True)
+
+    def __contains__(self, part: object) -> bool:
+        return self.log.answer(self.slot, lambda text: ~text.str.contains(str(part), literal=True), found=False)
+
+    def startswith(self, prefix: Any, *rest: Any) -> bool:
+        if rest or not isinstance(prefix, str):
+            return self.log.give_up()
+        return self.log.answer(self.slot, lambda text: ~text.str.starts_with(prefix), found=False)
+
+    def endswith(self, suffix: Any, *rest: Any) -> bool:
+        if rest or not isinstance(suffix, str):
+            return self.log.give_up()
+        return self.log.answer(self.slot, lambda text: ~text.str.ends_with(suffix), found=False)
+
+    def __eq__(self, other: object) -> bool:
+        return self.log.answer(self.slot, lambda text: text != str(other), found=False)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    def strip(self, characters: Any = None, /) -> str:
+        if characters is not None:
+            self.log.give_up()
+        return _probe(Slot(self.slot.turn, stripped=True), self.log)
+
+
+class _Log:
+    """What a template asked of the probes of one render."""
+
+    def __init__(self) -> None:
+        self.guards: list[Guard] = []
+        self.compilable = True
+
+    def answer(self, slot: Slot, guard: Callable[[pl.Expr], pl.Expr], *, found: bool) -> bool:
+        self.guards.append((slot, guard))
+        return found
+
+    def give_up(self) -> bool:
+        self.compilable = False
+        return False
+
+
+def _watch(name: str) -> Callable[..., Any]:
+    method = getattr(str, name)
+
+    def watched(self: _Probe, *args: Any, **named: Any) -> Any:
+        self.log.give_up()
+        return method(self, *args, **named)
+
+    return watched
+
+
+_ANSWERED = {"__bool__", "__contains__", "__eq__", "__ne__", "__hash__", "startswith", "endswith", "strip"}
+_HARMLESS = (
+    {"__add__", "__str__", "__repr__", "__new__", "__init__", "__class__", "__doc__", "__dir__", "__getattribute__"}
+    | {"__setattr__", "__delattr__", "__init_subclass__", "__subclasshook__", "__sizeof__"}
+    | {"__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__"}
+)
+for _name in set(dir(str)) - _ANSWERED - _HARMLESS:
+    setattr(_Probe, _name, _watch(_name))
+
+
+def _probe(slot: Slot, log: _Log) -> _Probe:
+    # quotes, a backslash, mixed case and `<`: a template that escapes or changes a content changes them too
+    probe = _Probe(f'\ue000aA"<\\{int(slot.stripped)}{slot.turn}\ue001')
+    probe.slot, probe.log = slot, log
+    return probe
+
+
+_MARK = re.compile('\ue000aA"<\\\\([01])([0-9]+)\ue001')
+
+
+def compile_shape(template: ChatTemplate, roles: Sequence[str]) -> Shape | None:
+    """Render the template once for this sequence of roles; None when it looks into contents in a way not understood.
+
+    Raises:
+        TemplateRefused: when the template takes no conversation of this shape, whatever is said in it.
+    """
+    log = _Log()
+    messages = [{"role": role, "content": _probe(Slot(turn, stripped=False), log)} for turn, role in enumerate(roles)]
+    try:
+        text = template.render(messages)
+    except TemplateRefused:
+        if log.guards or not log.compilable:
+            return None  # another content might have passed
+        raise
+    if not log.compilable:
+        return None
+    pieces = _MARK.split(text)
+    parts: list[str | Slot] = [pieces[0]]
+    for place in range(1, len(pieces), 3):
+        parts += [Slot(int(pieces[place + 1]), pieces[place] == "1"), pieces[place + 2]]
+    if any("\ue000" in part or "\ue001" in part for part in parts if isinstance(part, str)):
+        return None
+    return Shape(tuple(part for part in parts if part != ""), tuple(log.guards))
+
+
+def content_of(slot: Slot) -> pl.Expr:
+    """Return the expression of a slot's content in rows that have a `messages` column."""
+    content = pl.col("messages").list.get(slot.turn, null_on_oob=True).struct.field("content")
+    return content.str.strip_chars(PYTHON_SPACE) if slot.stripped else content
