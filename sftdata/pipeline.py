@@ -1,6 +1,7 @@
 """prepare(): the whole flow from sources to shards, readable on one screen."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,8 +31,8 @@ from sftdata.tokenizers.backends import Proof, choose_backend
 from sftdata.tokenizers.loading import load_tokenizer
 from sftdata.validation import require_records
 
-PROOF_ROWS = 1000
-"""Rows of the data on which a fast backend is compared with the reference, spread evenly over all chunks."""
+PROOF_ROWS = 10_000
+"""Rows of the data from which a fast backend is proved, spread evenly over all chunks."""
 
 Watch = Callable[[str, int, int], None]
 """Told the stage, how much of it is done and how much there is: bytes while reading, rows afterwards."""
@@ -68,6 +69,8 @@ def prepare(
         ledger.add_rejected(rejected["reason"])
         ledger.check_limit(recipe.max_rejected, str(rejected_file))
         ledger.written = sum(split.rows for split in splits.values())
+        if not ledger.written:
+            raise NothingToWrite(f"every row was rejected while tokenising; see {rejected_file}")
         manifest = describe(
             recipe, sources, ledger, tokenization, proof, splits, write_extras(work, tokenization, splits)
         )
@@ -142,18 +145,18 @@ def write_splits(
     """Tokenise every chunk and append its examples to their splits; also return the rejected rows."""
     names = list(shares(recipe.split))
     used = [name for place, name in enumerate(names) if (parts == place).any()]
-    writers = {name: SplitWriter(work / name, name, tokenization.schema, recipe.output.shard_size) for name in used}
-    rejected, done = [], 0
     function = partial(_tokenize_chunk, tokenization=tokenization, names=names)
-    for examples, lost, rows in map_chunks(function, _with_parts(chunks, parts), workers):
-        for name, batch in examples.items():
-            writers[name].write(batch)
-        rejected.append(lost)
-        done += rows
-        watch("tokenize and write", done, len(parts))
-    if not any(writer.rows for writer in writers.values()):
-        raise NothingToWrite(f"every row was rejected while tokenising; see {work / 'rejected.jsonl'}")
-    return {name: writer.close() for name, writer in writers.items()}, pl.concat(rejected)
+    rejected, done = [], 0
+    with ExitStack() as files:
+        schema, size = tokenization.schema, recipe.output.shard_size
+        writers = {name: files.enter_context(SplitWriter(work / name, name, schema, size)) for name in used}
+        for examples, lost, rows in map_chunks(function, _with_parts(chunks, parts), workers):
+            for name, batch in examples.items():
+                writers[name].write(batch)
+            rejected.append(lost)
+            done += rows
+            watch("tokenize and write", done, len(parts))
+        return {name: writer.close() for name, writer in writers.items()}, pl.concat(rejected)
 
 
 def append_rejected(file: Path, rejected: pl.DataFrame, sources: Sequence[Source]) -> None:

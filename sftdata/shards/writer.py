@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,7 +43,7 @@ _OpenShard = tuple[_DigestingFile, pa.ipc.RecordBatchStreamWriter]
 
 
 class SplitWriter:
-    """Append record batches; close to get the split's record.
+    """Append record batches; close to get the split's record. As a context manager it lets go of an unfinished file.
 
     Where a shard ends depends only on the batches and `shard_size`, so the same batches give the same bytes.
 
@@ -60,6 +60,13 @@ class SplitWriter:
         self._open: _OpenShard | None = None
         self.rows = self._shard_rows = self._tokens = self._trained = 0
         self._shards: list[tuple[int, int, str]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._open:
+            self._open[0].close()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append one batch, whole, to the current shard or to a new one."""

@@ -38,8 +38,7 @@ class Places:
 
 def byte_table(reference: tokenizers.Tokenizer) -> pa.LargeBinaryArray | None:
     """Return the bytes that each id stands for; None unless the tokenizer is byte-level BPE without a prefix space."""
-    document = json.loads(reference.to_str())
-    if document["model"]["type"] != "BPE" or not _is_byte_level(document.get("pre_tokenizer"), document.get("decoder")):
+    if type(reference.model).__name__ != "BPE" or not _is_byte_level(reference):
         return None
     plain = {character: byte for byte, character in _byte_alphabet().items()}
     table: list[bytes] = [b""] * (max(reference.get_vocab(with_added_tokens=True).values()) + 1)
@@ -72,14 +71,13 @@ def find_trained(
     trained = np.zeros(len(ids), dtype=np.bool_)
     torn: list[Ints] = []
     if table is not None:
-        places, spelled = _byte_places(ids, table)
-        placed = _spells_text(
-            rendered["text"], spelled, np.append(places.starts, len(spelled)), np.append(first_token, len(ids))
-        )
+        offsets, spelled = _byte_offsets(ids, table)
+        row_bytes = offsets[np.append(first_token, len(ids))]
+        placed = _spells_text(rendered["text"], spelled, row_bytes)
         spans = rendered.with_row_index("row").filter(pl.Series(placed)).explode("starts", "ends").drop_nulls("starts")
         rows = spans["row"].to_numpy().astype(np.int64)
-        base = np.append(places.starts, len(spelled))[first_token[rows]]
-        trained, tiled = mark_trained(places, base + spans["starts"].to_numpy(), base + spans["ends"].to_numpy())
+        edges = (row_bytes[rows] + spans[side].to_numpy() for side in ("starts", "ends"))
+        trained, tiled = mark_trained(Places(offsets[:-1], offsets[1:]), *edges)
         torn.append(rows[~tiled])
     for row in np.flatnonzero(~placed):
         tokens = slice(first_token[row], first_token[row] + lengths[row])
@@ -88,31 +86,31 @@ def find_trained(
     return trained, np.unique(np.concatenate([np.zeros(0, np.int64), *torn]))
 
 
-def _byte_places(ids: NDArray[np.int32], table: pa.LargeBinaryArray) -> tuple[Places, memoryview]:
-    """Return the place of each token in bytes, and the bytes of all tokens end to end."""
+def _byte_offsets(ids: NDArray[np.int32], table: pa.LargeBinaryArray) -> tuple[Ints, NDArray[np.uint8]]:
+    """Return where each token begins in the bytes of all tokens end to end, shape `[tokens + 1]`, and these bytes."""
     taken = table.take(pa.array(ids))
-    if not len(taken):
-        return Places(np.zeros(0, np.int64), np.zeros(0, np.int64)), memoryview(b"")
     _, offset_buffer, data_buffer = taken.buffers()
+    if not len(taken):
+        return np.zeros(1, np.int64), np.zeros(0, np.uint8)
     offsets = np.frombuffer(offset_buffer, np.int64)[taken.offset : taken.offset + len(taken) + 1]
-    data = memoryview(data_buffer if data_buffer else b"")
-    return Places(offsets[:-1] - offsets[0], offsets[1:] - offsets[0]), data[offsets[0] : offsets[-1]]
+    data = np.frombuffer(data_buffer or b"", np.uint8)[offsets[0] : offsets[-1]]
+    return offsets - offsets[0], data
 
 
-def _spells_text(texts: pl.Series, spelled: memoryview, byte_at: Ints, first_token: Ints) -> Flags:
+def _spells_text(texts: pl.Series, spelled: NDArray[np.uint8], row_bytes: Ints) -> Flags:
     """Tell for each row whether the bytes of its tokens are the bytes of its text: the proof by decoding."""
     lengths = texts.str.len_bytes().to_numpy().astype(np.int64)
-    row_bytes = byte_at[first_token]
-    if np.array_equal(np.diff(row_bytes), lengths) and spelled == _joined(texts):
+    if np.array_equal(np.diff(row_bytes), lengths) and np.array_equal(spelled, _joined(texts)):
         return np.ones(len(texts), dtype=np.bool_)
     whole = [
-        spelled[start:end] == text.encode() for text, start, end in zip(texts, row_bytes, row_bytes[1:], strict=False)
+        spelled[start:end].tobytes() == text.encode()
+        for text, start, end in zip(texts, row_bytes[:-1], row_bytes[1:], strict=True)
     ]
     return np.array(whole, dtype=np.bool_)
 
 
-def _joined(texts: pl.Series) -> memoryview:
-    return memoryview("".join(texts.to_list()).encode())
+def _joined(texts: pl.Series) -> NDArray[np.uint8]:
+    return np.frombuffer("".join(texts.to_list()).encode(), np.uint8)
 
 
 def _mark_by_offsets(rendered: pl.DataFrame, row: int, tokenizer: Tokenizer) -> tuple[Flags, Flags]:
@@ -155,10 +153,16 @@ def apply_mask(ids: NDArray[np.int32], trained: Flags) -> NDArray[np.int32]:
     return np.where(trained, ids, np.int32(IGNORE_INDEX))
 
 
-def _is_byte_level(pre_tokenizer: dict[str, Any] | None, decoder: dict[str, Any] | None) -> bool:
-    steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer] if pre_tokenizer else [])
-    levels = [step for step in steps if step["type"] == "ByteLevel"]
-    return (decoder or {}).get("type") == "ByteLevel" and len(levels) == 1 and not levels[0].get("add_prefix_space")
+def _is_byte_level(reference: tokenizers.Tokenizer) -> bool:
+    before, after = (_describe(part) for part in (reference.pre_tokenizer, reference.decoder))
+    steps = before.get("pretokenizers", [before])
+    levels = [step for step in steps if step.get("type") == "ByteLevel"]
+    return after.get("type") == "ByteLevel" and len(levels) == 1 and not levels[0].get("add_prefix_space")
+
+
+def _describe(part: Any) -> dict[str, Any]:
+    description: dict[str, Any] = json.loads(part.__getstate__()) if part is not None else {}
+    return description
 
 
 def _byte_alphabet() -> dict[int, str]:

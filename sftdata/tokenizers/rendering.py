@@ -138,8 +138,7 @@ def _render_row(index: int, messages: list[dict[str, str]], renderer: Renderer) 
 
 def _find_spans(text: str, messages: list[dict[str, str]], renderer: Renderer) -> list[tuple[int, int]] | None:
     """Render again with marks around each response; if the text without the marks differs, nothing is known."""
-    keep: list[Callable[[str], str]] = [lambda said: said, str.strip]
-    for prepare in keep:
+    for prepare in _USUAL_TRIMS:
         marked = [turn | {"content": _mark(prepare(turn["content"]))} if _responds(turn) else turn for turn in messages]
         pieces = _split_marks(renderer.template.render(marked))
         if "".join(pieces) == text and len(pieces) == 1 + 2 * sum(map(_responds, messages)):
@@ -148,6 +147,16 @@ def _find_spans(text: str, messages: list[dict[str, str]], renderer: Renderer) -
             if spoken == pieces[1::2]:
                 return [(ends[place - 1], ends[place]) for place in range(1, len(pieces), 2)]
     return None
+
+
+_USUAL_TRIMS: tuple[Callable[[str], str], ...] = (
+    lambda said: said,
+    lambda said: said.strip(),
+    lambda said: said.lstrip("\n"),
+    lambda said: said.strip("\n"),
+    lambda said: said.rstrip(),
+)
+"""What templates do to a response before they print it."""
 
 
 def _responds(turn: dict[str, str]) -> bool:

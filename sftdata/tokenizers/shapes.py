@@ -19,11 +19,15 @@ PYTHON_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace(
 """What `str.strip` removes: polars' own notion lacks four control characters."""
 
 
+Trim = tuple[str, str | None]
+"""A method of `str` that trims, and the characters that it takes away; None means white space."""
+
+
 class Slot(NamedTuple):
-    """A place in the rendered text that takes the content of one turn, stripped or not."""
+    """A place in the rendered text that takes the content of one turn, trimmed as the template trims it."""
 
     turn: int
-    stripped: bool
+    trims: tuple[Trim, ...] = ()
 
 
 Guard = tuple[Slot, Callable[[pl.Expr], pl.Expr]]
@@ -74,15 +78,23 @@ class _Probe(str):
     __hash__ = str.__hash__
 
     def strip(self, characters: Any = None, /) -> str:
-        if characters is not None:
-            self.log.give_up()
-        return _probe(Slot(self.slot.turn, stripped=True), self.log)
+        return self._trim("strip", characters)
+
+    def lstrip(self, characters: Any = None, /) -> str:
+        return self._trim("lstrip", characters)
+
+    def rstrip(self, characters: Any = None, /) -> str:
+        return self._trim("rstrip", characters)
+
+    def _trim(self, method: str, characters: str | None) -> str:
+        return _probe(Slot(self.slot.turn, (*self.slot.trims, (method, characters))), self.log)
 
 
 class _Log:
     """What a template asked of the probes of one render."""
 
     def __init__(self) -> None:
+        self.slots: list[Slot] = []
         self.guards: list[Guard] = []
         self.compilable = True
 
@@ -105,7 +117,11 @@ def _watch(name: str) -> Callable[..., Any]:
     return watched
 
 
-_ANSWERED = {"__bool__", "__contains__", "__eq__", "__ne__", "__hash__", "startswith", "endswith", "strip"}
+_ANSWERED = {"__bool__", "__contains__", "__eq__", "__ne__", "__hash__", "startswith", "endswith"} | {
+    "strip",
+    "lstrip",
+    "rstrip",
+}
 _HARMLESS = (
     {"__add__", "__str__", "__repr__", "__new__", "__init__", "__class__", "__doc__", "__dir__", "__getattribute__"}
     | {"__setattr__", "__delattr__", "__init_subclass__", "__subclasshook__", "__sizeof__"}
@@ -117,12 +133,13 @@ for _name in set(dir(str)) - _ANSWERED - _HARMLESS:
 
 def _probe(slot: Slot, log: _Log) -> _Probe:
     # quotes, a backslash, mixed case and `<`: a template that escapes or changes a content changes them too
-    probe = _Probe(f'\ue000aA"<\\{int(slot.stripped)}{slot.turn}\ue001')
+    probe = _Probe(f'\ue000aA"<\\{len(log.slots)}\ue001')
     probe.slot, probe.log = slot, log
+    log.slots.append(slot)
     return probe
 
 
-_MARK = re.compile('\ue000aA"<\\\\([01])([0-9]+)\ue001')
+_MARK = re.compile('\ue000aA"<\\\\([0-9]+)\ue001')
 
 
 def compile_shape(template: ChatTemplate, roles: Sequence[str]) -> Shape | None:
@@ -132,7 +149,7 @@ def compile_shape(template: ChatTemplate, roles: Sequence[str]) -> Shape | None:
         TemplateRefused: when the template takes no conversation of this shape, whatever is said in it.
     """
     log = _Log()
-    messages = [{"role": role, "content": _probe(Slot(turn, stripped=False), log)} for turn, role in enumerate(roles)]
+    messages = [{"role": role, "content": _probe(Slot(turn), log)} for turn, role in enumerate(roles)]
     try:
         text = template.render(messages)
     except TemplateRefused:
@@ -143,8 +160,8 @@ def compile_shape(template: ChatTemplate, roles: Sequence[str]) -> Shape | None:
         return None
     pieces = _MARK.split(text)
     parts: list[str | Slot] = [pieces[0]]
-    for place in range(1, len(pieces), 3):
-        parts += [Slot(int(pieces[place + 1]), pieces[place] == "1"), pieces[place + 2]]
+    for number, literal in zip(pieces[1::2], pieces[2::2], strict=True):
+        parts += [log.slots[int(number)], literal]
     if any("\ue000" in part or "\ue001" in part for part in parts if isinstance(part, str)):
         return None
     return Shape(tuple(part for part in parts if part != ""), tuple(log.guards))
@@ -153,4 +170,13 @@ def compile_shape(template: ChatTemplate, roles: Sequence[str]) -> Shape | None:
 def content_of(slot: Slot) -> pl.Expr:
     """Return the expression of a slot's content in rows that have a `messages` column."""
     content = pl.col("messages").list.get(slot.turn, null_on_oob=True).struct.field("content")
-    return content.str.strip_chars(PYTHON_SPACE) if slot.stripped else content
+    for method, characters in slot.trims:
+        content = _TRIMS[method](content, PYTHON_SPACE if characters is None else characters)
+    return content
+
+
+_TRIMS: dict[str, Callable[[pl.Expr, str], pl.Expr]] = {
+    "strip": lambda text, characters: text.str.strip_chars(characters),
+    "lstrip": lambda text, characters: text.str.strip_chars_start(characters),
+    "rstrip": lambda text, characters: text.str.strip_chars_end(characters),
+}

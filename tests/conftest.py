@@ -1,0 +1,124 @@
+"""Small tokenizers, recipes and data that most tests need, made from code: no network, no assets."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is imported: no test may reach for the network
+
+import pytest
+import tokenizers
+from examples import make_conversations, make_texts, write_jsonl
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+CORPUS = [
+    "the quick brown fox jumps over the lazy dog",
+    "a bird in the hand is worth two in the bush",
+    "what is the capital of France? The capital of France is Paris.",
+    "你好，世界。今天天气很好。",
+    "system user assistant hello answer question",
+]
+
+
+@pytest.fixture(scope="session")
+def chat_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a byte-level BPE tokenizer and a ChatML template."""
+    folder = tmp_path_factory.mktemp("chat-tokenizer")
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "chat_template": CHATML,
+        "bos_token": "<|im_start|>",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|im_end|>",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a WordPiece tokenizer that puts [CLS] and [SEP] around a text."""
+    folder = tmp_path_factory.mktemp("text-tokenizer")
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(
+        CORPUS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
+    )
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[PAD]", "cls_token": "[CLS]"}))
+    return folder
+
+
+@pytest.fixture
+def text_recipe(tmp_path: Path, text_tokenizer: Path) -> Callable[..., Path]:
+    """Write a text_classification recipe and its data; keyword arguments replace recipe keys."""
+
+    def write(rows: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
+        write_jsonl(tmp_path / "data.jsonl", make_texts(200) if rows is None else rows)
+        recipe = {
+            "task": "text_classification",
+            "schema": "text_label",
+            "sources": [{"path": "data.jsonl"}],
+            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "stratify": "label", "seed": 7},
+            "tokenize": {"tokenizer": str(text_tokenizer), "max_length": 64},
+            "output": {"dir": "out"},
+        }
+        path = tmp_path / "recipe.yaml"
+        path.write_text(json.dumps({**recipe, **changes}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def chat_recipe(tmp_path: Path, chat_tokenizer: Path) -> Callable[..., Path]:
+    """Write a causal_lm recipe and its data; keyword arguments replace recipe keys."""
+
+    def write(rows: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
+        write_jsonl(tmp_path / "chats.jsonl", make_conversations(60) if rows is None else rows)
+        recipe = {
+            "task": "causal_lm",
+            "schema": "messages",
+            "sources": [{"path": "chats.jsonl"}],
+            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 7},
+            "tokenize": {"tokenizer": str(chat_tokenizer), "max_length": 512},
+            "output": {"dir": "out"},
+        }
+        path = tmp_path / "recipe.yaml"
+        path.write_text(json.dumps({**recipe, **changes}))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The directory of pinned assets; a test that needs them fails without, it is never skipped."""
+    folder = Path(os.environ.get("SFTDATA_ASSETS", Path(__file__).parent.parent / ".assets"))
+    if not folder.is_dir():
+        pytest.fail(f"no assets in {folder}; run: python tests/real/fetch.py")
+    return folder

@@ -1,0 +1,159 @@
+"""Columns of concatenated text equal a real render of every row, and spans are the responses."""
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sftdata.records import MESSAGES
+from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
+from sftdata.tokenizers.rendering import Renderer, find_end_token, render_conversations
+from sftdata.tokenizers.shapes import Slot, compile_shape
+
+CHATML = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+TEMPLATES = {
+    "chatml": CHATML,
+    "trims": "{% for m in messages %}[{{ m.role }}] {{ m.content | trim }}<|im_end|>{% endfor %}",
+    "strips": "{% for m in messages %}[{{ m.role }}] {{ m.content.strip() }}<|im_end|>{% endfor %}",
+    "first turn differs": (
+        "{% if messages[0].role == 'system' %}"
+        "{% set s = messages[0].content + '\n\n' %}{% set messages = messages[1:] %}"
+        "{% else %}{% set s = '' %}{% endif %}{% for m in messages %}"
+        "{% if m.role == 'user' %}[INST] {{ (s if loop.first else '') ~ m.content }} [/INST]{% else %}"
+        " {{ m.content }}<|im_end|>{% endif %}{% endfor %}"
+    ),
+    "trims one side": "{% for m in messages %}{{ m.content.lstrip('\n').rstrip() }}<|im_end|>{% endfor %}",
+    "looks for a mark": (
+        "{% for m in messages %}{% if m.role == 'assistant' and '</think>' in m.content %}"
+        "<|im_start|>{{ m.content.split('</think>')[-1] }}<|im_end|>{% else %}<|im_start|>{{ m.content }}<|im_end|>"
+        "{% endif %}{% endfor %}"
+    ),
+    "skips empty": "{% for m in messages %}{% if m.content %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}",
+    "asks for a prefix": (
+        "{% for m in messages %}{% if m.content.startswith('x') %}X{% endif %}{{ m.content }}<|im_end|>{% endfor %}"
+    ),
+    "counts": "{% for m in messages %}{{ m.content | length }}:{{ m.content }}<|im_end|>{% endfor %}",
+    "upper case": "{% for m in messages %}{{ m.content | upper }}<|im_end|>{% endfor %}",
+    "quotes": "{% for m in messages %}{{ m.content | tojson }}<|im_end|>{% endfor %}",
+    "drops responses": "{% for m in messages if m.role != 'assistant' %}{{ m.content }}<|im_end|>{% endfor %}",
+    "twice": "{% for m in messages %}{{ m.content }}<|im_end|>{{ m.content }}<|im_end|>{% endfor %}",
+    "refuses system": (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system please') }}{% endif %}" + CHATML
+    ),
+    "refuses a word": (
+        "{% for m in messages %}{% if 'bad' in m.content %}{{ raise_exception('bad word') }}{% endif %}"
+        "{{ m.content }}<|im_end|>{% endfor %}"
+    ),
+}
+CONTENT = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "plain",
+            " leads",
+            "trails \n",
+            "x marks",
+            "a</think>b",
+            "bad",
+            "你好 😀",
+            "\x1c odd \x85",
+            '"q" \\ <',
+        ]
+    ),
+    st.text(max_size=12).filter(lambda text: not set(text) & set("\U0010fff0\U0010fff1")),
+)
+CONVERSATION = st.builds(
+    lambda system, pairs: [*system, *(turn for pair in pairs for turn in pair)],
+    st.lists(CONTENT.map(lambda said: {"role": "system", "content": said}), max_size=1),
+    st.lists(
+        st.tuples(
+            CONTENT.map(lambda said: {"role": "user", "content": said}),
+            CONTENT.map(lambda said: {"role": "assistant", "content": said}),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+)
+
+
+def frame(conversations):
+    return pl.DataFrame({"messages": conversations}, schema={"messages": MESSAGES})
+
+
+def renderer(name):
+    return Renderer(ChatTemplate(TEMPLATES[name], {}), ("<|im_start|>", "<|im_end|>"))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@settings(max_examples=40, deadline=None)
+@given(conversations=st.lists(CONVERSATION, max_size=6))
+def test_every_row_equals_its_real_render_and_every_span_is_its_response(name, conversations):
+    by = renderer(name)
+    done = render_conversations(frame(conversations), by)
+    assert done["index"].to_list() == list(range(len(conversations)))
+    for row, messages in zip(done.iter_rows(named=True), conversations, strict=True):
+        try:
+            real = by.template.render(messages)
+        except TemplateRefused as refusal:
+            assert (row["text"], row["reason"], row["detail"]) == (None, "template_refused", str(refusal))
+            continue
+        if row["reason"]:
+            assert row["reason"] == "response_rewritten"
+            continue
+        assert row["text"] == real
+        spoken = [real.encode()[start:end].decode() for start, end in zip(row["starts"], row["ends"], strict=True)]
+        said = [turn["content"] for turn in messages if turn["role"] == "assistant"]
+        assert len(spoken) == len(said)
+        for text, content in zip(spoken, said, strict=True):
+            assert text.removesuffix("<|im_end|>").strip() == content.strip()
+
+
+@pytest.mark.parametrize(
+    "name", ["chatml", "trims", "strips", "trims one side", "first turn differs", "looks for a mark", "skips empty"]
+)
+def test_usual_templates_are_compiled_and_keep_every_plain_row(name):
+    roles = ["system", "user", "assistant", "user", "assistant"]
+    assert compile_shape(renderer(name).template, roles) is not None
+    rows = frame([[{"role": role, "content": f"{role} {i}"} for role in roles] for i in range(5)])
+    done = render_conversations(rows, renderer(name))
+    assert done["reason"].null_count() == 5
+    assert done["text"].n_unique() == 5
+
+
+@pytest.mark.parametrize("name", ["drops responses", "twice", "upper case"])
+def test_a_template_that_changes_responses_rejects_rows_and_never_guesses(name):
+    done = render_conversations(
+        frame([[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]]), renderer(name)
+    )
+    assert done["reason"].to_list() == ["response_rewritten"]
+
+
+def test_a_template_that_quotes_still_knows_where_the_response_is():
+    done = render_conversations(
+        frame([[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]]), renderer("quotes")
+    )
+    assert done["text"][0] == '"Hi"<|im_end|>"Yo"<|im_end|>'
+    assert (done["starts"][0].to_list(), done["ends"][0].to_list()) == ([15], [17])
+
+
+def test_sliced_and_chunked_rows_render_alike():
+    rows = [[{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"a{i}"}] for i in range(9)]
+    whole = frame(rows)
+    parts = pl.concat([whole[:4], whole[4:]], rechunk=False)
+    by = renderer("chatml")
+    assert render_conversations(parts, by).equals(render_conversations(whole, by))
+    expected = render_conversations(whole, by)["text"][3:7].to_list()
+    assert render_conversations(parts.slice(3, 4), by)["text"].to_list() == expected
+
+
+def test_a_probe_gives_up_on_questions_it_does_not_understand():
+    assert compile_shape(renderer("counts").template, ["user", "assistant"]) is None
+    shape = compile_shape(renderer("trims").template, ["user"])
+    assert shape is not None
+    assert shape.parts == ("[user] ", Slot(0, (("strip", None),)), "<|im_end|>")
+
+
+def test_the_end_token_is_the_longest_that_follows_directly():
+    assert find_end_token("<|eot|>\n", ("<|e", "<|eot|>")) == "<|eot|>"
+    assert find_end_token("\n<|eot|>", ("<|eot|>",)) == ""
