@@ -1,7 +1,7 @@
 """The checks of a task, beside those that pandera brings.
 
 Each is a function from a column name to a boolean polars expression, true where the row is good. In a schema they
-stand under `checks` beside pandera's own names, and pandera runs them.
+stand under `checks` beside pandera's own names, and pandera runs them. A null is not judged: the answer is null.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ def not_blank(column: str) -> pl.Expr:
 
 def known_roles(column: str, roles: Sequence[str]) -> pl.Expr:
     """Every turn is spoken by one of `roles`."""
-    return pl.col(column).list.eval(_field("role").is_in(list(roles))).list.all()
+    return pl.col(column).list.eval(_field("role").is_in(list(roles)).fill_null(False)).list.all()
 
 
 def no_blank_turn(column: str) -> pl.Expr:
@@ -34,12 +34,14 @@ def has_response(column: str) -> pl.Expr:
 
 def ends_with_response(column: str) -> pl.Expr:
     """The last turn is a response."""
-    return (pl.col(column).list.last().struct.field("role") == RESPONSE_ROLE).fill_null(False)
+    last = pl.col(column).list.last().struct.field("role")
+    return pl.when(pl.col(column).is_not_null()).then((last == RESPONSE_ROLE).fill_null(False))
 
 
 def roles_alternate(column: str) -> pl.Expr:
     """After an optional system turn, user and assistant take turns, and the user begins."""
-    spoken = pl.col(column).list.eval(_field("role").fill_null("?")).list.join(" ")
+    known = _field("role").is_in(["system", "user", RESPONSE_ROLE])
+    spoken = pl.col(column).list.eval(pl.when(known).then(_field("role")).otherwise(pl.lit("?"))).list.join(" ")
     return spoken.str.contains(r"^(system )?user( assistant user)*( assistant)?$")
 
 

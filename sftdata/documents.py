@@ -14,7 +14,7 @@ from sftdata.errors import FaultsError
 class Settings(BaseModel):
     """A frozen group of settings that refuses keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -34,15 +34,17 @@ def read_document(path: Path, model: type[AnySettings], error: type[FaultsError]
         raise error(str(path), [f"cannot be read as UTF-8 text: {cause}"]) from None
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        faults = [f"line {line}: {key}: given twice" for key, line in _repeated_keys(root)]
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as cause:
         line = cause.problem_mark.line + 1 if cause.problem_mark else 1
         raise error(str(path), [f"line {line}: not valid YAML: {cause.problem}"]) from None
-    except yaml.YAMLError as cause:
+    except (yaml.YAMLError, ValueError) as cause:  # ValueError: 2024-13-45 looks like a date and is none
         raise error(str(path), [f"not valid YAML: {cause}"]) from None
+    except RecursionError:
+        raise error(str(path), ["nested too deeply, or an anchor that holds itself"]) from None
     if not isinstance(data, dict):
         raise error(str(path), [f"found {_brief(data)}, expected a mapping of keys to values"])
-    faults = [f"line {line}: {key}: given twice" for key, line in _repeated_keys(root)]
     try:
         settings = model.model_validate(data)
     except ValidationError as cause:
@@ -52,17 +54,21 @@ def read_document(path: Path, model: type[AnySettings], error: type[FaultsError]
     return settings
 
 
-def describe_faults(cause: ValidationError, model: type[BaseModel], root: yaml.Node | None = None) -> list[str]:
+def describe_faults(cause: ValidationError, model: type[BaseModel], root: yaml.Node | None) -> list[str]:
     """Put each fault that pydantic found into one line: where, what was found, what was expected."""
-    lines = []
+    lines: dict[tuple[int, str], list[str]] = {}
     for fault in cause.errors():
-        keys = [key for key in fault["loc"] if not (isinstance(key, str) and key.startswith(("function-", "tagged-")))]
+        keys, line = _locate(root, fault["loc"], fault["type"])
         where = ".".join(str(key) for key in keys) or "(whole file)"
-        line = _line_of(root, keys)
-        lines.append(
-            (line or 0, f"line {line}: {where}: " if line else f"{where}: ", _explain(dict(fault), model, keys))
-        )
-    return [where + what for _, where, what in sorted(lines)]
+        place = (line or 0, f"line {line}: {where}: " if line else f"{where}: ")
+        lines.setdefault(place, []).append(_explain(dict(fault), model, keys))
+    return [where + _join(lines[line, where]) for line, where in sorted(lines)]
+
+
+def _join(faults: list[str]) -> str:
+    """Put what the alternatives of one value expect into one line."""
+    first, *others = dict.fromkeys(faults)
+    return " or ".join([first, *(other.rpartition(", expected ")[2] for other in others)])
 
 
 def _explain(fault: dict[str, Any], model: type[BaseModel], keys: list[Any]) -> str:
@@ -73,8 +79,20 @@ def _explain(fault: dict[str, Any], model: type[BaseModel], keys: list[Any]) -> 
         return f"unknown key; {hint}".rstrip("; ")
     if fault["type"] == "missing":
         return "missing, and it is required"
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = _PLAIN.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return message if fault["type"] == "value_error" else f"found {_brief(fault['input'])}, expected {message}"
+
+
+_PLAIN = {
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "tuple_type": "a list",
+    "too_short": "at least one entry",
+    "string_type": "text",
+    "string_too_short": "text that is not empty",
+    "invalid_key": "a key that is text; put it in quotes",
+}
+"""What pydantic says in the words of Python, in the words of YAML."""
 
 
 def _known_keys(model: type[BaseModel], keys: Iterable[Any]) -> list[str]:
@@ -90,18 +108,27 @@ def _types_in(annotation: Any) -> list[type]:
     return inside or ([annotation] if isinstance(annotation, type) else [])
 
 
-def _line_of(node: yaml.Node | None, keys: Iterable[Any]) -> int | None:
-    line = None
-    for key in keys:
-        if isinstance(node, yaml.MappingNode):
-            pair = next((pair for pair in node.value if pair[0].value == str(key)), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-            node = node.value[key]
-            line = node.start_mark.line + 1
-    return line
+def _locate(node: yaml.Node | None, location: tuple[Any, ...], fault: str) -> tuple[list[Any], int | None]:
+    """Return the keys of `location` that stand in the document, and the line of the last one.
+
+    pydantic puts the names of types and validators between them.
+    """
+    keys, line = [], None
+    for place, key in enumerate(location, start=1):
+        if found := _find(node, key):
+            line, node = found
+        elif place < len(location) or fault not in {"missing", "extra_forbidden"}:
+            continue
+        keys.append(key)
+    return keys, line
+
+
+def _find(node: yaml.Node | None, key: Any) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        return next(((name.start_mark.line + 1, value) for name, value in node.value if name.value == str(key)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        return node.value[key].start_mark.line + 1, node.value[key]
+    return None
 
 
 def _repeated_keys(node: yaml.Node | None, path: str = "") -> list[tuple[str, int]]:
@@ -109,10 +136,11 @@ def _repeated_keys(node: yaml.Node | None, path: str = "") -> list[tuple[str, in
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            if key.value in seen:
-                found.append((path + str(key.value), key.start_mark.line + 1))
-            seen.add(key.value)
-            found += _repeated_keys(value, f"{path}{key.value}.")
+            name = str(key.value)
+            if name in seen:
+                found.append((path + name, key.start_mark.line + 1))
+            seen.add(name)
+            found += _repeated_keys(value, f"{path}{name}.")
     elif isinstance(node, yaml.SequenceNode):
         for position, value in enumerate(node.value):
             found += _repeated_keys(value, f"{path}{position}.")

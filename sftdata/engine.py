@@ -3,8 +3,11 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, TypeVar
+
+from sftdata.errors import SftdataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,6 +29,13 @@ def map_chunks(function: Callable[[Item], Result], items: Iterable[Item], worker
     if workers == 1:
         yield from map(function, items)
         return
+    try:
+        yield from _map_in_processes(function, items, workers)
+    except BrokenProcessPool:
+        raise SftdataError("a worker process died, most likely for lack of memory; use fewer workers") from None
+
+
+def _map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     # spawn: polars and tokenizers run threads, and a forked child of a threaded process can deadlock
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_install, initargs=(function,)) as pool:
         pending: deque[Future[Result]] = deque()

@@ -62,5 +62,6 @@ def check_limit(read: int, rejected: int, limit: float, reasons: dict[str, int],
     Raises:
         TooManyRejected: with the most frequent reasons.
     """
-    if rejected > (limit * read if isinstance(limit, float) else limit):
+    # divided, not multiplied: 0.29 * 100 is below 29
+    if rejected > limit if isinstance(limit, int) else rejected and rejected / read > limit:
         raise TooManyRejected(read, rejected, limit, reasons, kept_in)

@@ -99,12 +99,12 @@ def screen_sources(
     total = sum(source.path.stat().st_size for source in sources)
     chunks, done = [], 0
     with (work / "rejected.jsonl").open("w", encoding="utf-8") as file:
-        for chunk in spill(sources, schema, folder, workers):
-            ledger.read += chunk.screened.read
-            ledger.add_rejected(chunk.screened.rejected["reason"])
-            _write_rejected(file, chunk.screened.rejected, chunk.screened.originals)
-            chunks.append(chunk)
-            done += chunk.screened.bytes
+        for screened, spilled in spill(sources, schema, folder, workers):
+            ledger.read += screened.read
+            ledger.add_rejected(screened.rejected["reason"])
+            _write_rejected(file, screened.rejected, screened.originals)
+            chunks.append(spilled)
+            done += screened.bytes
             watch("read and validate", done, total)
     return chunks
 

@@ -1,9 +1,10 @@
 """The recipe: one frozen model of the whole run, read from one YAML file."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
 from sftdata.documents import Settings, read_document
 from sftdata.errors import RecipeError
@@ -12,15 +13,20 @@ from sftdata.records import Task
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
+Text = Annotated[str, Field(min_length=1)]
+"""Text that is not empty: an empty path would mean the recipe's own directory."""
+
+
 def parse_size(value: Any) -> Any:
     """Turn `256MB` into a number of bytes; leave a number as it is."""
-    if not isinstance(value, str):
+    if not isinstance(value, str | bool | float):
         return value
+    value = str(value)
     number = value.strip().rstrip("BbKkMmGgIi").strip()
     unit = value.strip()[len(number) :].strip().upper() or "B"
     try:
-        return int(float(number) * UNITS[unit])
-    except (KeyError, ValueError):
+        return round(float(number) * UNITS[unit])
+    except (KeyError, ValueError, OverflowError):
         raise ValueError(f"found {value!r}, expected a size such as 256MB or 1GiB") from None
 
 
@@ -31,20 +37,30 @@ def parse_limit(value: Any) -> Any:
     return float(value) if any(sign in value for sign in ".eE") else int(value)
 
 
-def check_limit(value: float) -> float:
+def check_limit(value: Any) -> float:
     """Refuse a share above 1 and anything negative; a whole number is a number of rows."""
-    if value < 0 or (isinstance(value, float) and value > 1):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_limit(value):
         raise ValueError(f"found {value!r}, expected a share from 0.0 to 1.0, or a whole number of rows")
     return value
 
 
-Limit = Annotated[int | float, AfterValidator(check_limit)]
+def _is_limit(value: float) -> bool:
+    return 0 <= value <= (1 if isinstance(value, float) else value)
+
+
+def _read_limit(value: Any) -> Any:
+    with suppress(ValueError):
+        value = parse_limit(value)
+    return check_limit(value)
+
+
+Limit = Annotated[int | float, BeforeValidator(_read_limit)]
 
 
 class SourceSettings(Settings):
     """Where rows come from."""
 
-    path: str | tuple[str, ...]
+    path: Text | Annotated[tuple[Text, ...], Field(min_length=1)]
     """A file, a glob, a directory, or a list of these; relative to the recipe file."""
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     """The format; found from the file name when it is not given."""
@@ -68,7 +84,7 @@ class SplitSettings(Settings):
 class TokenizeSettings(Settings):
     """How rows become tokens."""
 
-    tokenizer: str
+    tokenizer: Text
     """A local directory with tokenizer.json, relative to the recipe file, or a name on the hub."""
     chat_template: str | None = None
     """A Jinja file to use instead of the tokenizer's own template; causal_lm only."""
@@ -83,7 +99,7 @@ class TokenizeSettings(Settings):
 class OutputSettings(Settings):
     """Where shards go."""
 
-    dir: str
+    dir: Text
     """The output directory, relative to the recipe file."""
     shard_size: Annotated[int, BeforeValidator(parse_size), Field(ge=1)] = 256 * 10**6
     """Most bytes of one shard; `256MB`, `1GiB` or a number of bytes."""
@@ -105,9 +121,9 @@ class LoraSettings(Settings):
 class TrainSettings(Settings):
     """How a model is trained. One step sees `batch_size * accumulate` examples."""
 
-    model: str
+    model: Text
     """A local directory or a name on the hub."""
-    output_dir: str
+    output_dir: Text
     """Where checkpoints and the final model go, relative to the recipe file."""
     epochs: float = Field(default=1, gt=0)
     """Passes over the training part; may be a fraction."""
@@ -138,7 +154,7 @@ class TrainSettings(Settings):
     keep: int = Field(default=2, ge=1)
     """Newest checkpoints to keep, beside the best."""
     metric: str | None = None
-    """Chooses the best checkpoint: `loss`, `accuracy` or `macro_f1`. Default: `macro_f1` for labels, `loss` for text."""
+    """Chooses the best checkpoint: `loss`, `accuracy` or `macro_f1`; by default the last for labels, loss for text."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better metric."""
     log_steps: int = Field(default=10, ge=1)
@@ -154,9 +170,9 @@ class Recipe(Settings):
 
     task: Task
     """What the model learns."""
-    schema_name: str = Field(alias="schema")
+    schema_name: Text = Field(alias="schema")
     """A schema file, relative to the recipe file, or the name of one that ships with sftdata."""
-    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    sources: tuple[SourceSettings, ...]
     """Where rows come from, in order."""
     split: SplitSettings = SplitSettings()
     """How rows are divided."""
@@ -180,13 +196,29 @@ class Recipe(Settings):
         """Return `path` as seen from the recipe file."""
         return self._base / path
 
-    @model_validator(mode="after")
-    def _check_task(self) -> "Recipe":
-        if self.task != Task.TEXT_CLASSIFICATION and self.split.stratify:
-            raise ValueError(f"split.stratify: a {self.task} task has no label; leave stratify out")
-        if self.task != Task.CAUSAL_LM and self.tokenize.chat_template:
-            raise ValueError("tokenize.chat_template: only a causal_lm task renders a chat template; leave it out")
-        return self
+    # Checks of fields, not of the whole model: pydantic runs the latter only where no field has a fault.
+
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        if not sources:
+            raise ValueError("found no source, expected at least one")
+        return sources
+
+    @field_validator("split")
+    @classmethod
+    def _check_split(cls, split: SplitSettings, info: ValidationInfo) -> SplitSettings:
+        task = info.data.get("task", Task.TEXT_CLASSIFICATION)
+        if task != Task.TEXT_CLASSIFICATION and split.stratify:
+            raise ValueError(f"stratify: a {task} task has no label; leave stratify out")
+        return split
+
+    @field_validator("tokenize")
+    @classmethod
+    def _check_tokenize(cls, tokenize: TokenizeSettings, info: ValidationInfo) -> TokenizeSettings:
+        if info.data.get("task", Task.CAUSAL_LM) != Task.CAUSAL_LM and tokenize.chat_template:
+            raise ValueError("chat_template: only a causal_lm task renders a chat template; leave it out")
+        return tokenize
 
 
 def load_recipe(path: str | Path) -> Recipe:

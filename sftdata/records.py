@@ -82,7 +82,11 @@ def reject(rows: pl.DataFrame, stage: str, reasons: Sequence[Sequence[str]], det
 
 
 def partition(rows: pl.DataFrame, keep: pl.Series, *, stage: str, reason: str, detail: pl.Series) -> StageResult:
-    """Split `rows` by the boolean series `keep`; the others are rejected with one reason and their `detail`."""
+    """Split `rows` by the boolean series `keep`; the others are rejected with one reason and their `detail`.
+
+    A null in `keep` means that nothing speaks for the row, so it is rejected.
+    """
+    keep = keep.fill_null(False)
     if keep.all():
         return StageResult(rows, no_rejections())
     lost = rows.filter(~keep)

@@ -3,17 +3,21 @@
 A schema is a YAML file. pandera is the judge: `Schema.to_pandera()` gives the real `DataFrameSchema`.
 """
 
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from sftdata.checks import TASK_CHECKS
 from sftdata.documents import Settings, read_document
 from sftdata.errors import SchemaError
-from sftdata.records import MESSAGES, Task
+from sftdata.records import MESSAGES, PROVENANCE, Task
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -57,11 +61,17 @@ class Column(Settings):
 
     @field_validator("checks")
     @classmethod
-    def _check_checks(cls, checks: dict[str, Any]) -> dict[str, Any]:
-        faults = [fault for name, arguments in checks.items() if (fault := _check_fault(name, arguments))]
-        if faults:
-            raise ValueError("; ".join(faults))
+    def _check_checks(cls, checks: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        dtype = info.data.get("dtype")
+        _raise([fault for name, arguments in checks.items() if (fault := _check_fault(name, arguments, dtype))])
         return checks
+
+    @field_validator("required")
+    @classmethod
+    def _check_required(cls, required: bool, info: ValidationInfo) -> bool:
+        if not required and info.data.get("nullable") is False:
+            raise ValueError("a column that may be left out must be nullable too: write nullable: true")
+        return required
 
 
 class Schema(Settings):
@@ -73,34 +83,32 @@ class Schema(Settings):
     """One sentence for people."""
     task: Task
     """What rows of this format teach."""
-    columns: dict[str, Column] = Field(min_length=1)
+    columns: dict[str, Column]
     """The columns by name; others in the source are left alone."""
-    parts: dict[str, str] = Field(min_length=1)
+    parts: dict[str, str]
     """Part to column: `text` and `label`; `messages`; or `instruction`, `response`, `input`, `system`."""
+
+    # Checks of fields, not of the whole model: pydantic runs the latter only where no field has a fault.
+
+    @field_validator("columns")
+    @classmethod
+    def _check_columns(cls, columns: dict[str, Column]) -> dict[str, Column]:
+        faults = [f"'{name}' is a column that sftdata adds; rename yours" for name in columns if name in PROVENANCE]
+        _raise(faults + ["found no column, expected at least one"] * (not columns))
+        return columns
 
     @field_validator("parts")
     @classmethod
     def _check_parts(cls, parts: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        task, columns = info.data.get("task"), info.data.get("columns", {})
-        faults = [f"{part}: there is no column '{name}'" for part, name in parts.items() if name not in columns]
+        task, columns = info.data.get("task"), info.data.get("columns")
+        faults = []
+        if columns is not None:  # faulty columns are reported on their own
+            faults += [fault for part, name in parts.items() for fault in _part_faults(part, name, columns)]
         if task and not any(needed <= set(parts) <= needed | extra for needed, extra in PARTS[task]):
             choices = " or ".join("{" + ", ".join(sorted(needed)) + "}" for needed, _ in PARTS[task])
             faults.append(f"found {{{', '.join(sorted(parts))}}}, but a {task} task needs {choices}")
-        if faults:
-            raise ValueError("; ".join(faults))
+        _raise(faults)
         return parts
-
-    @model_validator(mode="after")
-    def _check_dtypes(self) -> "Schema":
-        faults = []
-        for part, name in self.parts.items():
-            expected = "messages" if part == "messages" else "str"
-            if self.columns[name].dtype != expected:
-                found = self.columns[name].dtype
-                faults.append(f"columns.{name}.dtype: found {found}, but the part '{part}' needs {expected}")
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
 
     def to_pandera(self) -> "pa.DataFrameSchema":
         """Return the pandera schema that judges rows of this format."""
@@ -126,40 +134,80 @@ def build_check(name: str, arguments: Any) -> "pa.Check":
     """
     import pandera.polars as pa
 
-    positional, named = ([], arguments) if isinstance(arguments, dict) else ([arguments], {})
-    if arguments is True:
-        positional = []
-    try:
-        if name in TASK_CHECKS:
-            rule = partial(TASK_CHECKS[name], **named) if named else _bind(TASK_CHECKS[name], positional)
-            rule("column")  # a wrong argument must be found now, not on the first chunk
-            return pa.Check(lambda data: data.lazyframe.select(rule(data.key)), name=name)
-        if name not in _ROW_CHECKS:
-            raise ValueError(f"unknown check '{name}'; known: {', '.join(sorted({*TASK_CHECKS, *_ROW_CHECKS}))}")
-        check: pa.Check = getattr(pa.Check, name)(*positional, **named)
-    except TypeError as cause:
-        raise ValueError(f"{name}: {cause}") from None
+    if name not in TASK_CHECKS and name not in _ROW_CHECKS:
+        raise ValueError(f"unknown check '{name}'; {_hint(name, [*TASK_CHECKS, *_ROW_CHECKS])}")
+    if name in TASK_CHECKS:
+        rule = partial(TASK_CHECKS[name], **_by_name(name, arguments, TASK_CHECKS[name]))
+        return pa.Check(lambda data: data.lazyframe.select(rule(data.key)), name=name)
+    check: pa.Check = getattr(pa.Check, name)(**_by_name(name, arguments, getattr(pa.Check, name)))
     return check
 
 
-def _bind(rule: Any, positional: list[Any]) -> Any:
-    return lambda column: rule(column, *positional)
+def _by_name(check: str, arguments: Any, maker: Callable[..., Any]) -> dict[str, Any]:
+    """Give the arguments of a check the names that they have in its signature."""
+    parameters = inspect.signature(maker).parameters.values()
+    known = [p.name for p in parameters if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD} and p.name != "column"]
+    if not known and arguments is not True:
+        raise ValueError(f"{check}: found {arguments!r}, expected true; leave the check out to turn it off")
+    named = arguments if isinstance(arguments, dict) else {known[0]: arguments} if known else {}
+    if unknown := [str(given) for given in named if given not in known]:
+        raise ValueError(f"{check}: unknown argument {', '.join(unknown)}; known: {', '.join(known)}")
+    for given in _LISTS & named.keys():
+        if not isinstance(named[given], list | tuple):
+            raise ValueError(f"{check}: found {named[given]!r}, expected a list")
+    return named
+
+
+_LISTS = {"allowed_values", "forbidden_values", "roles"}
+"""Arguments that must be a list: a text would count as the list of its characters."""
 
 
 _ROW_CHECKS = frozenset(
-    ("eq", "equal_to", "ge", "greater_than", "greater_than_or_equal_to", "gt", "in_range", "isin", "le", "less_than")
-    + ("less_than_or_equal_to", "lt", "ne", "not_equal_to", "notin", "str_contains", "str_endswith", "str_length")
-    + ("str_matches", "str_startswith")
+    {"eq", "equal_to", "ge", "greater_than", "greater_than_or_equal_to", "gt", "in_range", "isin", "le", "less_than"}
+    | {"less_than_or_equal_to", "lt", "ne", "not_equal_to", "notin", "str_contains", "str_endswith", "str_length"}
+    | {"str_matches", "str_startswith"}
 )
 """pandera's checks that judge one row at a time; the others need the whole column and cannot run on a chunk."""
 
 
-def _check_fault(name: str, arguments: Any) -> str | None:
+def _check_fault(name: str, arguments: Any, dtype: str | None) -> str | None:
+    """Make a check and try it on one value, so that what does not fit is found before the first row."""
     try:
-        build_check(name, arguments)
-    except (ValueError, TypeError, pl.exceptions.PolarsError) as cause:
+        check = build_check(name, arguments)
+        if dtype:
+            column = pl.LazyFrame({"column": [_SPECIMENS[dtype]]}, schema={"column": DTYPES[dtype]})
+            check(column, "column").check_output.collect()
+    except pl.exceptions.PolarsError as cause:
+        problem = str(cause).strip().partition("\n\n")[0]
+        return f"{name}: found {arguments!r}, which does not fit a {dtype} column: {problem}"
+    except (ValueError, TypeError, re.error) as cause:
         return str(cause) if name in str(cause) else f"{name}: {cause}"
     return None
+
+
+_SPECIMENS = {"str": "", "int": 0, "float": 0.0, "bool": False, "messages": [{"role": "user", "content": ""}]}
+"""A value of each dtype."""
+
+
+def _part_faults(part: str, name: str, columns: dict[str, Column]) -> Iterator[str]:
+    column = columns.get(name)
+    expected = "messages" if part == "messages" else "str"
+    if column is None:
+        yield f"{part}: there is no column '{name}'; {_hint(name, columns)}"
+    elif column.dtype != expected:
+        yield f"{part}: column '{name}' is {column.dtype}, but this part needs {expected}"
+    elif (column.nullable or not column.required) and not any(part in extra for _, extra in PARTS[Task.CAUSAL_LM]):
+        yield f"{part}: every row needs one, so column '{name}' must be required and not nullable"
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def _raise(faults: list[str]) -> None:
+    if faults:
+        raise ValueError("; ".join(faults))
 
 
 def schema_directory() -> Path:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,8 @@ class Screened:
 
 @dataclass(frozen=True)
 class Spilled:
-    """A screened chunk whose kept rows lie in a file; `slim` holds what the split needs of them."""
+    """The kept rows of a chunk, which lie in a file; `slim` holds what the split needs of them."""
 
-    screened: Screened
     file: Path
     slim: pl.DataFrame
 
@@ -68,7 +67,9 @@ def screen(sources: Iterable[Source], schema: Schema, workers: int = 1) -> Itera
     return map_chunks(partial(screen_chunk, schema=schema), _all_chunks(sources), workers)
 
 
-def spill(sources: Iterable[Source], schema: Schema, folder: Path, workers: int = 1) -> Iterator[Spilled]:
+def spill(
+    sources: Iterable[Source], schema: Schema, folder: Path, workers: int = 1
+) -> Iterator[tuple[Screened, Spilled]]:
     """Screen all sources, in order, and keep the rows in files, so that memory stays bounded."""
     return map_chunks(partial(_spill_chunk, schema=schema, folder=folder), _all_chunks(sources), workers)
 
@@ -89,12 +90,12 @@ def _all_chunks(sources: Iterable[Source]) -> Iterator[Chunk]:
         yield from read_chunks(source)
 
 
-def _spill_chunk(chunk: Chunk, schema: Schema, folder: Path) -> Spilled:
+def _spill_chunk(chunk: Chunk, schema: Schema, folder: Path) -> tuple[Screened, Spilled]:
     screened = screen_chunk(chunk, schema)
     file = folder / f"rows-{chunk.source.id}-{chunk.first_record:012d}.arrow"
     screened.kept.write_ipc(file, compression="uncompressed")
     slim = screened.kept.select(*(name for name in ("row_id", "label") if name in screened.kept.columns))
-    return Spilled(Screened(**{**vars(screened), "kept": screened.kept.clear()}), file, slim)
+    return replace(screened, kept=screened.kept.clear()), Spilled(file, slim)
 
 
 def _reject_faults(faults: list[Fault], chunk: Chunk) -> pl.DataFrame:

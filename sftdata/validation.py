@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from sftdata.ledger import check_limit
 from sftdata.recipe import SourceSettings
 from sftdata.schema import Schema, load_schema
 from sftdata.screening import Screened, rejection_line, screen
-from sftdata.sources import find_sources
+from sftdata.sources import Source, find_sources
 
 EXAMPLES = 10
 """Rejected rows that a report keeps to show."""
@@ -82,13 +82,15 @@ def validate(
     Raises:
         SchemaError: when the schema is faulty.
         SourceError: when a file is missing or cannot be read.
+        OutputError: when `rejected` cannot be written, or is one of `files`.
         NothingToWrite: when there is no record at all.
     """
     judge = schema if isinstance(schema, Schema) else load_schema(schema)
-    sources = find_sources([SourceSettings(path=tuple(str(file) for file in files))])
+    sources = find_sources([SourceSettings(path=str(file)) for file in files])
     report = ValidationReport(
         files={source.name: dict.fromkeys(("rows", "accepted", "rejected"), 0) for source in sources}
     )
+    refuse_overwriting(rejected, sources)
     with lines_aside(rejected) as write:
         for screened in screen(sources, judge, workers):
             report.add(screened)
@@ -111,6 +113,16 @@ def require_records(count: int, files: Sequence[str]) -> None:
         raise NothingToWrite(f"no record in {', '.join(files)}: the file is empty or holds a header only")
 
 
+def refuse_overwriting(path: Path | None, sources: Sequence[Source]) -> None:
+    """Refuse to write over a file that is read.
+
+    Raises:
+        OutputError: naming it.
+    """
+    if path and any(path.resolve() == source.path.resolve() for source in sources):
+        raise OutputError(f"{path} is one of the files to validate; write the rejected rows elsewhere")
+
+
 @contextmanager
 def lines_aside(path: Path | None) -> Iterator[Callable[[str], object]]:
     """Give a function that writes lines; the file appears under its name when all are written.
@@ -123,10 +135,12 @@ def lines_aside(path: Path | None) -> Iterator[Callable[[str], object]]:
         return
     aside = path.with_name(path.name + ".tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as file:
             yield file.write
         aside.replace(path)
     except OSError as cause:
         raise OutputError(f"{path} cannot be written: {cause.strerror or cause}") from None
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # gone by the rename, or never made
+            aside.unlink()

@@ -6,6 +6,7 @@ stood. To read another format, add one entry to `FORMATS`.
 
 import glob
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def find_sources(settings: Iterable[SourceSettings], base: Path = Path()) -> lis
                     faults.append(f"{name}: no known format by its name; known: {_known()}; or give `format`")
                 else:
                     sources.append(_source(base, name, found))
-    faults += [f"{name}: named more than once" for name in _repeated(source.name for source in sources)]
+    faults += [f"{path}: named more than once" for path in _repeated(str(s.path.resolve()) for s in sources)]
     faults += [
         f"the id {i} stands for two files; rename one" for i in _repeated({s.name: s.id for s in sources}.values())
     ]
@@ -121,7 +122,7 @@ def read_chunks(source: Source) -> Iterator[Chunk]:
         for content, size in FORMATS[source.format].read(source.path):
             yield Chunk(source, record, content, size)
             record += len(content)
-    except (OSError, EOFError) as cause:
+    except (OSError, EOFError, zlib.error) as cause:
         raise SourceError(f"{source.name} cannot be read: {cause}") from None
 
 
@@ -143,8 +144,8 @@ def read_originals(sources: Sequence[Source], wanted: pl.DataFrame) -> dict[tupl
 def _expand(pattern: str, base: Path, known_format: str | None) -> list[str]:
     path = base / pattern
     if path.is_dir():
-        files = sorted(f for f in path.iterdir() if f.is_file() and (known_format or _format_of(f.name)))
-        return [(Path(pattern) / file.name).as_posix() for file in files]
+        names = sorted(file.name for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        return [(Path(pattern) / name).as_posix() for name in names if known_format or _format_of(name)]
     if path.is_file():
         return [Path(pattern).as_posix()]
     names = sorted(glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207  # Path.glob refuses absolute patterns

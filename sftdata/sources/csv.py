@@ -27,6 +27,9 @@ from sftdata.sources.parsing import (
     require_columns,
 )
 
+MAX_FIELD = CHUNK_BYTES
+"""Most characters of one field: a quote that is never closed must not take in the whole file."""
+
 
 @dataclass(frozen=True)
 class Broken:
@@ -52,7 +55,7 @@ def read(path: Path, delimiter: str = ",") -> Iterator[tuple[Rows, int]]:
 
     Text that is not UTF-8 is kept byte for byte (as lone surrogates) and rejected when the slice is parsed.
     """
-    csv.field_size_limit(2**31 - 1)
+    csv.field_size_limit(MAX_FIELD)
     with io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         records = _read_records(file, delimiter)
         header, _ = next(records, ([], 0))
@@ -82,11 +85,15 @@ def parse(rows: Rows, columns: Mapping[str, Column], source: str) -> Parsed:
 
 
 def original(rows: Rows, position: int) -> Any:
-    """Return a record as a mapping of column to text; as a list or the line itself where it does not fit the header."""
+    """Return a record as a mapping of column to text.
+
+    As a list where it does not fit the header or the header has a name twice, as its line where that is not CSV.
+    """
     record = rows.records[position]
     if isinstance(record, Broken):
         return record.text
-    return dict(zip(rows.header, record, strict=True)) if len(record) == len(rows.header) else record
+    fits = len(record) == len(set(rows.header)) == len(rows.header)
+    return dict(zip(rows.header, record, strict=True)) if fits else record
 
 
 def _read_records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[list[str] | Broken, int]]:
@@ -129,8 +136,13 @@ def _find_fault(position: int, record: list[str] | Broken, header: list[str]) ->
     if not all(map(_is_utf8, record)):
         return Fault(position, "encoding:utf-8", f"bytes that are not UTF-8 in {_where(record, header)}")
     if len(record) != len(header):
-        return Fault(position, "csv:field_count", f"found {len(record)} fields, expected {len(header)}")
+        return Fault(position, "csv:field_count", f"found {len(record)} fields, expected {len(header)}{_lines(record)}")
     return None
+
+
+def _lines(record: list[str]) -> str:
+    count = 1 + sum(cell.count("\n") for cell in record)
+    return f"; the record goes over {count} lines, is there a stray quote in it?" if count > 1 else ""
 
 
 def _is_utf8(cell: str) -> bool:

@@ -4,12 +4,11 @@ import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import polars as pl
 
 from sftdata.errors import SourceError
-from sftdata.records import MESSAGES
 from sftdata.schema import Column
 
 CHUNK_ROWS = 50_000
@@ -47,11 +46,17 @@ def open_binary(path: Path) -> BinaryIO:
 
 
 def require_columns(found: list[str], columns: Mapping[str, Column], source: str) -> None:
-    """Refuse a file whose header lacks columns that the schema requires.
+    """Refuse a file whose header lacks columns that the schema requires, or has one of the schema's twice.
 
     Raises:
         SourceError: naming all that are missing, and those that are there.
     """
+    twice = [name for name in columns if found.count(name) > 1]
+    if twice:
+        raise MissingColumns(
+            f"{source}: more than one column is called {', '.join(map(repr, twice))}; found "
+            f"{', '.join(map(repr, found))}. Leave one, or give it another name."
+        )
     missing = [name for name, column in columns.items() if column.required and name not in found]
     if missing:
         raise MissingColumns(
@@ -61,7 +66,7 @@ def require_columns(found: list[str], columns: Mapping[str, Column], source: str
 
 
 class MissingColumns(SourceError):  # noqa: N818
-    """A file lacks columns that its schema requires: the data was refused."""
+    """A file lacks columns that its schema requires, or has them twice: the data was refused."""
 
     exit_code = 1
 
@@ -72,28 +77,51 @@ def cast_text(frame: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[pl.Da
     Faulty rows stay in the frame, with null in the place of the value.
     """
     faults: list[Fault] = []
-    for name, dtype in {name: column.polars_dtype for name, column in columns.items()}.items():
+    for name, column in columns.items():
         before = frame[name]
-        if before.dtype == dtype:
+        if before.dtype == column.polars_dtype:
             continue
-        after = cast_column(before, dtype)
+        after = cast_column(before, column)
         lost = (before.is_not_null() & after.is_null()).arg_true()
-        faults += [
-            Fault(row, f"{name}:dtype", f"{name}: found {before[row]!r}, expected {columns[name].dtype}")
-            for row in lost
-        ]
+        faults += [misfit(row, name, before[row], column) for row in lost]
         frame = frame.with_columns(after)
     return frame, faults
 
 
-def cast_column(series: pl.Series, dtype: pl.DataType) -> pl.Series:
+def misfit(row: int, name: str, value: Any, column: Column) -> Fault:
+    """Say that the value in `row` is not what the column takes."""
+    shown = repr(value.to_list() if isinstance(value, pl.Series) else value)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    expected = "a list of turns with text as role and content" if column.dtype == "messages" else column.dtype
+    return Fault(row, f"{name}:dtype", f"{name}: found {shown}, expected {expected}")
+
+
+def cast_column(series: pl.Series, column: Column) -> pl.Series:
     """Cast one column; null where a value does not fit."""
+    dtype = column.polars_dtype
     if dtype == pl.Boolean and series.dtype == pl.String:
         words = {"true": True, "false": False, "1": True, "0": False}
         return series.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean).alias(series.name)
-    if dtype == MESSAGES and series.dtype != MESSAGES:
-        return pl.Series(series.name, [None] * len(series), dtype=MESSAGES)
-    return series.cast(dtype, strict=False)
+    if not _can_cast(series.dtype, column):
+        return pl.Series(series.name, [None] * len(series), dtype=dtype)
+    after = series.cast(dtype, strict=False)
+    if dtype == pl.Float64 and series.dtype.is_integer():  # a float does not hold every large integer
+        return after.set(after.cast(series.dtype, strict=False) != series, None)
+    return after
+
+
+def _can_cast(found: pl.DataType, column: Column) -> bool:
+    """Tell whether values of the dtype `found` mean the same in the column's dtype."""
+    if found in (pl.String, pl.Null):
+        return column.dtype != "messages" or found == pl.Null
+    if column.dtype == "str":
+        return found in (pl.Categorical, pl.Enum) or (column.coerce and (found.is_numeric() or found == pl.Boolean))
+    return (column.dtype == "int" and found.is_integer()) or (column.dtype == "float" and found.is_numeric())
+
+
+def null_turns(messages: pl.Series) -> pl.Series:
+    """Tell for each conversation whether one of its turns is null."""
+    return messages.list.eval(pl.element().is_null()).list.any().fill_null(False)
 
 
 def drop_faulty(frame: pl.DataFrame, positions: list[int], faults: list[Fault]) -> Parsed:

@@ -14,9 +14,9 @@ def split_rows(
 ) -> NDArray[np.int8]:
     """Assign each row to a split.
 
-    Inside a stratum, rows are ordered by a key drawn from `(seed, row id)` and dealt out by largest remainder. What a
-    stratum rounds away is carried over to the next, so that each stratum and the whole are as near to the shares as
-    whole rows allow. A stratum always has a row in the first split, which is the training part.
+    Inside a stratum, rows are ordered by a key drawn from `(seed, row id)` and dealt out by largest remainder: each
+    split gets its share, rounded up or down. What strata round away decides how the next one is rounded, so that the
+    whole is near the shares too. A stratum always has a row in the first split, which is the training part.
 
     Args:
         row_ids: distinct strings, shape `[rows]`.
@@ -41,27 +41,28 @@ def split_rows(
 
 
 def apportion(sizes: list[int], weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Divide each of `sizes` in whole numbers as `weights` ask.
+    """Divide each of `sizes` in whole numbers as `weights`, which add up to one, ask.
 
     Returns:
-        Counts of shape `[strata, splits]` whose rows add up to `sizes`.
+        Counts of shape `[strata, splits]` whose rows add up to `sizes`; each is its quota rounded up or down, but for
+        the one row that the first split is always given.
     """
     counts = np.zeros((len(sizes), len(weights)), dtype=np.int64)
     owed = np.zeros(len(weights))
     for stratum, size in enumerate(sizes):
-        quota = size * weights + owed
-        counts[stratum] = _round_to(size, quota)
+        quota = size * weights
+        counts[stratum] = _round_to(size, quota, owed)
         if counts[stratum, 0] == 0 and size:
             counts[stratum, np.argmax(counts[stratum])] -= 1
             counts[stratum, 0] = 1
-        owed = quota - counts[stratum]
+        owed += quota - counts[stratum]
     return counts
 
 
-def _round_to(total: int, quota: NDArray[np.float64]) -> NDArray[np.int64]:
-    whole = np.maximum(np.floor(quota + 1e-9), 0).astype(np.int64)  # 1e-9: 0.1 * 30 must be 3, not 2
-    while (excess := int(whole.sum()) - total) > 0:  # a carried debt can make the whole parts too many
-        whole[np.argmax(np.where(whole > 0, whole - quota, -np.inf))] -= min(excess, 1)
-    for place in np.argsort(-(quota - whole), kind="stable")[: total - int(whole.sum())]:
-        whole[place] += 1
+def _round_to(total: int, quota: NDArray[np.float64], owed: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Round down, then give the rows that are left to the splits with a fraction, those that are owed most first."""
+    whole = np.floor(quota + 1e-9).astype(np.int64)  # 1e-9: 0.1 * 30 must be 3, not 2
+    fraction = quota - whole
+    claims = np.where(fraction > 1e-9, fraction + owed, -np.inf)
+    whole[np.argsort(-claims, kind="stable")[: total - int(whole.sum())]] += 1
     return whole

@@ -34,10 +34,14 @@ def validate_rows(rows: pl.DataFrame, schema: Schema) -> StageResult:
 
 def _find_failures(rows: pl.DataFrame, schema: Schema) -> dict[int, list[tuple[str, str]]]:
     import pandera.polars as pa
+    from pandera.config import ValidationDepth, config_context
 
+    # said here, for an environment variable of pandera's could otherwise turn the checks off
+    everything = config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA)
     try:
         # lazy=True collects all failures; on an eager frame, for a LazyFrame would be checked by its schema only
-        schema.to_pandera().validate(rows.select(schema.columns.keys()), lazy=True)
+        with everything:
+            schema.to_pandera().validate(rows.select(schema.columns.keys()), lazy=True)
     except pa.errors.SchemaErrors as found:
         failures: dict[int, list[tuple[str, str]]] = {}
         for error in found.schema_errors:
@@ -51,9 +55,14 @@ def _describe(error: "SchemaError", value: Any) -> tuple[str, str]:
     column, check = error.schema.name, error.check
     if isinstance(check, str):  # one of pandera's own, of which chunks with the right dtypes meet only this
         return f"{column}:{check}", f"{column} is missing" if check == "not_nullable" else f"{column} fails {check}"
-    rule = _shorten(check.error or check.name, 60)
     shown = value.to_list() if isinstance(value, pl.Series) else value
-    return f"{column}:{check.name}", f"{column}: found {_shorten(repr(shown))}, against {rule}"
+    return f"{column}:{check.name}", f"{column}: found {_shorten(repr(shown))}, expected {_rule(check)}"
+
+
+def _rule(check: Any) -> str:
+    """Return what a check asks for, without a list of values that nobody would read to its end."""
+    values = (check.statistics or {}).get("allowed_values", ())
+    return f"one of {len(values)} values" if len(values) > 5 else _shorten(check.error or check.name, 60)
 
 
 def _failing_rows(error: "SchemaError", count: int) -> Iterator[int]:

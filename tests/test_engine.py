@@ -1,0 +1,88 @@
+import os
+from concurrent.futures import ProcessPoolExecutor
+from itertools import count, islice
+
+import pytest
+from engine_functions import die, fail, process, square
+
+from sftdata.engine import map_chunks
+from sftdata.errors import RecipeError, SftdataError, TooManyRejected
+
+WORKERS = [1, 2, 3]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_results_come_in_the_order_of_the_items(workers):
+    assert list(map_chunks(square, range(25), workers)) == [number * number for number in range(25)]
+    assert list(map_chunks(square, [], workers)) == []
+    assert list(map_chunks(square, iter([4]), workers)) == [16]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_endless_items_are_taken_as_needed_never_far_ahead(workers):
+    taken = 0
+
+    def items():
+        nonlocal taken
+        for number in count(1):
+            taken = number
+            yield number
+
+    ahead = []
+    results = map_chunks(square, items(), workers)
+    assert taken == 0
+    for given, result in enumerate(islice(results, 12), start=1):
+        assert result == given * given
+        ahead.append(taken - given + 1)
+    results.close()
+    assert 1 <= max(ahead) <= 2 * workers
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize(("bad", "error"), [(3, RecipeError), (5, TooManyRejected), (7, ValueError)])
+def test_an_error_of_the_function_comes_out_whole_after_the_results_before_it(workers, bad, error):
+    results = map_chunks(fail, [1, 2, bad, *range(10, 40)], workers)
+    assert [next(results), next(results)] == [1, 2]
+    with pytest.raises(error) as caught:
+        next(results)
+    with pytest.raises(error) as alone:
+        fail(bad)
+    assert str(caught.value) == str(alone.value)
+    assert getattr(caught.value, "faults", None) == getattr(alone.value, "faults", None)
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_an_error_of_the_items_comes_out(workers):
+    def items():
+        yield from range(4)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(map_chunks(square, items(), workers))
+
+
+def test_a_worker_that_is_killed_gives_a_message():
+    with pytest.raises(SftdataError, match=r"a worker process died.*use fewer workers"):
+        list(map_chunks(die, range(8), 2))
+
+
+def test_one_worker_is_this_process_and_more_are_others():
+    assert set(map_chunks(process, range(3), 1)) == {os.getpid()}
+    assert os.getpid() not in set(map_chunks(process, range(6), 2))
+
+
+def test_no_process_outlives_a_consumer_that_stops_early(monkeypatch):
+    pools = []
+
+    class Watched(ProcessPoolExecutor):
+        def shutdown(self, *arguments, **named):
+            pools.append(self._processes)
+            super().shutdown(*arguments, **named)
+
+    monkeypatch.setattr("sftdata.engine.ProcessPoolExecutor", Watched)
+    results = map_chunks(square, count(), 2)
+    assert next(results) == 0
+    results.close()
+    (processes,) = pools
+    assert processes
+    assert not any(worker.is_alive() for worker in processes.values())
