@@ -154,7 +154,7 @@ class TrainSettings(Settings):
     keep: int = Field(default=2, ge=1)
     """Newest checkpoints to keep, beside the best."""
     metric: str | None = None
-    """Chooses the best checkpoint: `loss`, `accuracy` or `macro_f1`; by default the last for labels, loss for text."""
+    """Chooses the best checkpoint: `loss`, `accuracy`, `macro_f1`; for text `loss`, `perplexity`, `token_accuracy`."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better metric."""
     log_steps: int = Field(default=10, ge=1)

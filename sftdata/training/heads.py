@@ -1,0 +1,52 @@
+"""What each task adds to the loss: a sum, never a mean of the model's own, so that steps can be normalised exactly."""
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from sftdata.records import IGNORE_INDEX, Task
+from sftdata.training.loader import Batch
+
+Head = Callable[[torch.nn.Module, Batch], tuple[torch.Tensor, torch.Tensor]]
+"""From a model and a batch to (sum of the loss over its targets: a float32 scalar; logits of its targets: float32,
+shape `[targets.numel(), choices]`)."""
+
+
+def classify(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of the class of each example."""
+    logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits.float()
+    return cross_entropy(logits, batch.targets, reduction="sum"), logits
+
+
+def predict_tokens(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of each trained token, given the tokens before it.
+
+    The LM head runs only on the columns of the batch that predict a trained token, where the model can do that.
+    """
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "use_cache": False}
+    if _keeps_logits(type(_base(model)).forward):
+        logits = model(**inputs, logits_to_keep=batch.positions).logits
+    else:
+        logits = model(**inputs).logits[:, batch.positions]
+    logits = logits.flatten(0, 1).float()
+    loss = cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
+    return loss, logits
+
+
+HEADS: dict[Task, Head] = {Task.TEXT_CLASSIFICATION: classify, Task.CAUSAL_LM: predict_tokens}
+
+
+def _base(model: torch.nn.Module) -> torch.nn.Module:
+    """Return the model itself, without the adapters of peft around it."""
+    inner = getattr(model, "get_base_model", None)
+    base: torch.nn.Module = inner() if inner else model
+    return base
+
+
+@cache
+def _keeps_logits(forward: Callable[..., Any]) -> bool:
+    return "logits_to_keep" in inspect.signature(forward).parameters

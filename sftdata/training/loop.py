@@ -1,0 +1,186 @@
+"""The loop: gather, forward, backward, step; log, evaluate, save. Exact, no waiting for the device between logs.
+
+The loss of a step is the sum over its targets divided by their number in the whole step, which is known beforehand, so
+the gradient is that of a sample-by-sample loop, however the step is cut into micro-batches.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sftdata.errors import TrainingError
+from sftdata.plan import Plan, Rows
+from sftdata.recipe import TrainSettings
+from sftdata.records import Task
+from sftdata.training.checkpoint import RunState, write_checkpoint
+from sftdata.training.heads import HEADS
+from sftdata.training.loader import Examples
+from sftdata.training.metrics import is_better
+from sftdata.training.monitor import Monitor
+from sftdata.training.optimization import learning_rate, set_learning_rate
+from sftdata.training.scoring import score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What stays the same during a run.
+
+    Attributes:
+        task: decides the head.
+        settings: of the run.
+        plan: the order of examples.
+        examples: the training split.
+        validation: the validation split, if there is one.
+        classes: number of labels; 0 for causal_lm.
+        metric: chooses the best checkpoint.
+        bf16: compute in bfloat16, with float32 weights.
+        identity: what must be the same when the run is resumed.
+    """
+
+    task: Task
+    settings: TrainSettings
+    plan: Plan
+    examples: Examples
+    validation: Examples | None
+    classes: int
+    metric: str
+    bf16: bool
+    identity: dict[str, Any]
+
+    @property
+    def directory(self) -> Path:
+        """Where the run writes."""
+        return Path(self.settings.output_dir)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step that was taken: its examples, and values that may still be under way on the device."""
+
+    rows: Rows
+    targets: int
+    loss_sum: torch.Tensor
+    norm: torch.Tensor
+
+
+def run_steps(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: Setup, state: RunState, monitor: Monitor
+) -> None:
+    """Take all steps of the plan that `state` has not, or as many as patience allows; `state` follows.
+
+    Raises:
+        TrainingError: a loss or gradient that is not finite.
+    """
+    taken: list[Step] = []
+    if is_out_of_patience(setup, state):
+        return
+    for batches in setup.plan.iterate(state.step):
+        rate = learning_rate(state.step, setup.plan.steps, setup.settings)
+        set_learning_rate(optimizer, rate)
+        taken.append(take_step(model, optimizer, setup, batches))
+        state.step += 1
+        monitor.advance(int(setup.examples.lengths[taken[-1].rows].sum()))
+        if state.step % setup.settings.log_steps == 0 or _is_milestone(setup, state.step):
+            _report(taken, rate, setup, state, monitor)
+            taken = []
+        if _is_milestone(setup, state.step):
+            _pass_milestone(model, optimizer, setup, state, monitor)
+        if is_out_of_patience(setup, state):
+            return
+
+
+def take_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: Setup, batches: list[Rows]) -> Step:
+    """Take one optimiser step over these micro-batches."""
+    model.train()
+    rows = np.concatenate(batches)
+    loss_sum = add_gradients(model, setup.task, setup.examples, batches, bf16=setup.bf16)
+    trained = [weight for group in optimizer.param_groups for weight in group["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(trained, setup.settings.max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return Step(rows, int(setup.examples.targets[rows].sum()), loss_sum, norm)
+
+
+def add_gradients(
+    model: torch.nn.Module, task: Task, examples: Examples, batches: list[Rows], *, bf16: bool
+) -> torch.Tensor:
+    """Add the gradient of the mean loss over all targets of these micro-batches.
+
+    Returns:
+        The sum of the loss over the targets: a float32 scalar on the model's device.
+    """
+    device = next(model.parameters()).device
+    targets = int(examples.targets[np.concatenate(batches)].sum())
+    total = torch.zeros((), device=device)
+    for rows in batches:
+        batch = examples.gather(rows).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            loss, _ = HEADS[task](model, batch)
+        (loss / targets).backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    return total
+
+
+def is_out_of_patience(setup: Setup, state: RunState) -> bool:
+    """Tell whether there were too many evaluations without a better metric."""
+    return setup.settings.patience is not None and state.stale >= setup.settings.patience
+
+
+def _ends_epoch(setup: Setup, step: int) -> bool:
+    return step % setup.plan.steps_per_epoch == 0 or step == setup.plan.steps
+
+
+def _saves(setup: Setup, step: int) -> bool:
+    every = setup.settings.save_steps
+    return step == setup.plan.steps or (step % every == 0 if every else _ends_epoch(setup, step))
+
+
+def _is_milestone(setup: Setup, step: int) -> bool:
+    return _ends_epoch(setup, step) or _saves(setup, step)
+
+
+def _pass_milestone(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: Setup, state: RunState, monitor: Monitor
+) -> None:
+    """Evaluate at the end of an epoch, and save when it is time to or the weights are the best so far."""
+    better = _ends_epoch(setup, state.step) and _evaluate(model, setup, state, monitor)
+    if better or _saves(setup, state.step) or is_out_of_patience(setup, state):
+        write_checkpoint(setup.directory, model, optimizer, state, setup.identity, keep=setup.settings.keep)
+    monitor.restart_clock()
+
+
+def _evaluate(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor) -> bool:
+    if setup.validation is None:
+        return False
+    size = setup.settings.eval_batch_size or 2 * setup.settings.batch_size
+    scores, _ = score(model, setup.validation, setup.task, classes=setup.classes, batch_size=size, bf16=setup.bf16)
+    better = is_better(setup.metric, scores[setup.metric], state.best_value)
+    if better:
+        state.best_step, state.best_value, state.best_scores = state.step, scores[setup.metric], scores
+    state.stale = 0 if better else state.stale + 1
+    monitor.evaluation(state.step, scores, best=better)
+    return better
+
+
+def _report(taken: list[Step], rate: float, setup: Setup, state: RunState, monitor: Monitor) -> None:
+    """Fetch the values of these steps from the device, check them, and log their mean."""
+    values = torch.stack([torch.stack([step.loss_sum, step.norm]) for step in taken]).double().cpu().numpy()
+    broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(broken):
+        first = int(broken[0])
+        raise _not_finite(taken[first], state.step - len(taken) + first + 1, values[first], setup)
+    mean = float(values[:, 0].sum()) / sum(step.targets for step in taken)
+    monitor.log(state.step, mean, rate, float(values[-1, 1]))
+
+
+def _not_finite(step: Step, number: int, values: Any, setup: Setup) -> TrainingError:
+    names = setup.examples.row_ids(step.rows)
+    more = f" and {len(names) - 32} more" if len(names) > 32 else ""
+    return TrainingError(
+        f"step {number}: loss {values[0] / step.targets:g}, gradient norm {values[1]:g}; expected finite numbers. "
+        f"The step's rows: {', '.join(names[:32])}{more}. Look at them with `sftdata inspect`; if they are sound, "
+        "lower learning_rate or max_grad_norm, or use precision: float32."
+    )

@@ -1,0 +1,87 @@
+"""What a run tells a person while it runs: a bar or lines on stderr, and a TensorBoard log."""
+
+import sys
+import time
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # tensorboard's own imports warn
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class Monitor:
+    """Shows progress on stderr and logs scalars; use as a context manager.
+
+    Args:
+        logs: directory of the TensorBoard log.
+        steps: steps of the whole run.
+        start: steps taken before.
+        progress: a bar (True), nothing (False), or a bar on a terminal and lines elsewhere (None).
+    """
+
+    def __init__(self, logs: Path, steps: int, start: int, progress: bool | None) -> None:
+        bar = sys.stderr.isatty() if progress is None else progress
+        self._lines, self._steps = progress is None and not bar, steps
+        self._console = Console(stderr=True, force_terminal=True if bar else None)
+        self._writer = SummaryWriter(str(logs), purge_step=start + 1)
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[values]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not bar,
+        )
+        self._task = self._progress.add_task("training", total=steps, completed=start, values="")
+        self._tokens, self._since = 0, time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        self._since = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        self._writer.close()
+
+    def say(self, text: str) -> None:
+        """Show a line, unless nothing is wanted."""
+        if self._lines or not self._progress.disable:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def advance(self, tokens: int) -> None:
+        """Count a step that took in so many tokens."""
+        self._tokens += tokens
+        self._progress.advance(self._task)
+
+    def log(self, step: int, loss: float, rate: float, norm: float) -> None:
+        """Log the mean loss since the last call, the learning rate and the gradient norm after `step` steps."""
+        speed = self._tokens / max(time.monotonic() - self._since, 1e-9)
+        self.restart_clock()
+        values = {"loss": loss, "learning_rate": rate, "grad_norm": norm, "tokens_per_second": speed}
+        for name, value in values.items():
+            self._writer.add_scalar(f"train/{name}", value, step)
+        shown = f"loss {loss:.4f}  {speed:,.0f} tokens/s"
+        self._progress.update(self._task, values=shown)
+        if self._lines:
+            self.say(f"step {step}/{self._steps}  {shown}  lr {rate:.2e}  grad norm {norm:.3f}")
+
+    def restart_clock(self) -> None:
+        """Begin a new interval for tokens a second, so that evaluations and checkpoints do not count."""
+        self._tokens, self._since = 0, time.monotonic()
+
+    def evaluation(self, step: int, scores: dict[str, float], *, best: bool) -> None:
+        """Log and show the scores of an evaluation after `step` steps."""
+        for name, value in scores.items():
+            self._writer.add_scalar(f"validation/{name}", value, step)
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        self.say(f"step {step}/{self._steps}  validation  {shown}{'  (best)' if best else ''}")

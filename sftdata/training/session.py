@@ -1,0 +1,200 @@
+"""One training run from end to end: check that all fits, load, run the loop, save the best model."""
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import sftdata
+from sftdata.errors import TrainingError
+from sftdata.manifest import Manifest, read_manifest
+from sftdata.plan import Plan, make_plan
+from sftdata.recipe import TrainSettings
+from sftdata.shards.reader import load_split
+from sftdata.training.checkpoint import (
+    RunState,
+    checkpoint_path,
+    list_checkpoints,
+    read_state,
+    restore_checkpoint,
+)
+from sftdata.training.loader import Examples, require_targets
+from sftdata.training.loop import Setup, is_out_of_patience, run_steps
+from sftdata.training.metrics import choose_metric
+from sftdata.training.models import (
+    add_adapters,
+    check_fit,
+    choose_device,
+    fit_config,
+    load_weights,
+    quiet_transformers,
+    read_config,
+    restore_weights,
+    save_final,
+    uses_bf16,
+)
+from sftdata.training.monitor import Monitor
+from sftdata.training.optimization import make_optimizer
+from sftdata.training.run import (
+    LOGS_NAME,
+    RunRecord,
+    TrainResult,
+    check_output_dir,
+    digest_data,
+    settings_that_matter,
+    write_run,
+)
+
+TOKENIZER_NAME = "tokenizer"
+"""The directory in a prepared dataset that holds the tokenizer which made it."""
+
+
+def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: bool | None) -> TrainResult:
+    """Do what `sftdata.training.train` says."""
+    started = time.monotonic()
+    directory, manifest = Path(settings.output_dir), read_manifest(data)
+    check_output_dir(directory, resume=resume)
+    with quiet_transformers():
+        config = read_config(settings.model)
+        setup = make_setup(Path(data), manifest, settings, config)
+        state = read_newest_state(setup)
+        resumed_from = state.step or None
+        model = build_model(settings, config, manifest)
+        record = describe_run(Path(data), manifest, settings)
+        directory.mkdir(parents=True, exist_ok=True)
+        write_run(directory, record)
+        with Monitor(directory / LOGS_NAME, setup.plan.steps, state.step, progress) as monitor:
+            if resume:
+                monitor.say(f"resuming after step {state.step}" if resumed_from else "no checkpoint: starting afresh")
+            fit(model, setup, state, monitor)
+        save_best(model, setup, state, Path(data) / TOKENIZER_NAME)
+    result = TrainResult(
+        output_dir=str(directory),
+        steps=state.step,
+        best_step=state.best_step or state.step,
+        metric=setup.metric if setup.validation else None,
+        scores=state.best_scores,
+        stopped_early=is_out_of_patience(setup, state),
+        resumed_from=resumed_from,
+        seconds=time.monotonic() - started,
+    )
+    outcome = {"steps": result.steps, "best_step": result.best_step, "metric": result.metric, "scores": result.scores}
+    write_run(directory, record.model_copy(update={"status": "finished", **outcome}))
+    return result
+
+
+def make_setup(data: Path, manifest: Manifest, settings: TrainSettings, config: Any) -> Setup:
+    """Open the data, check that model and settings fit it, and plan the run; no weights are loaded yet."""
+    pad_id = config.get_text_config().pad_token_id or 0
+    examples = Examples(load_split(data, "train").table, manifest.task, pad_id)
+    require_targets(examples, f"{data}: the train split")
+    validation = open_validation(data, manifest, settings, pad_id)
+    longest = max(int(part.lengths.max()) for part in (examples, validation) if part is not None)
+    check_fit(config, settings.model, vocab_size=manifest.tokenizer.vocab_size, longest=longest)
+    plan = make_plan(
+        examples.lengths,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        accumulate=settings.accumulate,
+        epochs=settings.epochs,
+        max_steps=settings.max_steps,
+    )
+    return Setup(
+        task=manifest.task,
+        settings=settings,
+        plan=plan,
+        examples=examples,
+        validation=validation,
+        classes=len(manifest.label_names or ()),
+        metric=choose_metric(manifest.task, settings.metric),
+        bf16=uses_bf16(settings.precision, choose_device(settings.device)),
+        identity=identify(manifest, settings, plan),
+    )
+
+
+def open_validation(data: Path, manifest: Manifest, settings: TrainSettings, pad_id: int) -> Examples | None:
+    """Open the validation split, if there is one with rows.
+
+    Raises:
+        TrainingError: there is none, and the settings need it.
+    """
+    if "validation" in manifest.splits and manifest.splits["validation"].rows:
+        validation = Examples(load_split(data, "validation").table, manifest.task, pad_id)
+        require_targets(validation, f"{data}: the validation split")
+        return validation
+    for name in ("metric", "patience"):
+        if getattr(settings, name) is not None:
+            raise TrainingError(
+                f"train.{name} needs a validation split with rows, and {data} has none. "
+                f"Set split.validation in the recipe and prepare again, or leave {name} out."
+            )
+    return None
+
+
+def identify(manifest: Manifest, settings: TrainSettings, plan: Plan) -> dict[str, Any]:
+    """Return what must be the same for a run to be resumed."""
+    model = str(Path(settings.model).resolve()) if Path(settings.model).is_dir() else settings.model
+    facts = {"task": manifest.task.value, "model": model, "data": digest_data(manifest), "plan": plan.digest}
+    return facts | settings_that_matter(settings)
+
+
+def read_newest_state(setup: Setup) -> RunState:
+    """Return where the run stands: at its newest checkpoint, or at the beginning."""
+    steps = list_checkpoints(setup.directory)
+    return read_state(setup.directory, steps[-1], setup.identity) if steps else RunState()
+
+
+def build_model(settings: TrainSettings, config: Any, manifest: Manifest) -> torch.nn.Module:
+    """Load the model in float32 onto its device; what is new in it depends on the seed alone."""
+    random.seed(settings.seed)
+    np.random.seed(settings.seed % 2**32)  # noqa: NPY002 - the global one, which a model's code may use
+    torch.manual_seed(settings.seed)
+    fit_config(config, manifest.task, manifest.label_names)
+    model = load_weights(settings.model, config, manifest.task)
+    if settings.lora:
+        model = add_adapters(model, settings.lora, manifest.task)
+    return model.to(choose_device(settings.device))
+
+
+def describe_run(data: Path, manifest: Manifest, settings: TrainSettings) -> RunRecord:
+    """Return the record of a run that begins."""
+    return RunRecord(
+        version=sftdata.__version__,
+        status="running",
+        task=manifest.task,
+        label_names=manifest.label_names,
+        base_model=settings.model,
+        settings=settings,
+        data=str(data),
+        data_digest=digest_data(manifest),
+        tokenizer_digest=manifest.tokenizer.digest,
+    )
+
+
+def fit(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor) -> None:
+    """Go on from `state` to the end of the plan, saying how to resume when the user or the memory ends it."""
+    optimizer = make_optimizer(model, setup.settings)
+    if state.step:
+        restore_checkpoint(setup.directory, state.step, model, optimizer, setup.task)
+    try:
+        run_steps(model, optimizer, setup, state, monitor)
+    except KeyboardInterrupt:
+        saved = list_checkpoints(setup.directory)
+        where = f"goes on after step {saved[-1]}" if saved else "starts from the beginning, as there is no checkpoint"
+        monitor.say(f"stopped after step {state.step}; the same command with --resume {where}")
+        raise
+    except torch.OutOfMemoryError:
+        raise TrainingError(
+            f"step {state.step + 1}: the GPU is out of memory with train.batch_size {setup.settings.batch_size}. Lower "
+            "batch_size and raise accumulate by the same factor: the result of each step stays the same."
+        ) from None
+
+
+def save_best(model: torch.nn.Module, setup: Setup, state: RunState, tokenizer: Path) -> None:
+    """Save the best weights, or the last where nothing was evaluated, as the model of the run."""
+    if state.best_step not in (None, state.step):
+        restore_weights(model, checkpoint_path(setup.directory, state.best_step), setup.task)
+    save_final(model, setup.directory, base=setup.settings.model, tokenizer=tokenizer)

@@ -1,0 +1,150 @@
+"""Small prepared datasets and tiny random models, made without the pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import sftdata
+from sftdata.manifest import Manifest, RowCounts, TokenizerRecord
+from sftdata.recipe import TrainSettings
+from sftdata.records import Task
+from sftdata.shards.layout import dataset_dict_file, example_schema
+from sftdata.shards.writer import SplitWriter
+
+VOCABULARY = 61
+LABELS = ("ant", "bee", "cat")
+
+
+@dataclass(frozen=True)
+class Example:
+    input_ids: list[int]
+    labels: Any
+
+
+def write_dataset(
+    directory: Path,
+    task: Task,
+    splits: dict[str, Sequence[Example]],
+    *,
+    label_names: tuple[str, ...] | None = None,
+    vocab_size: int = VOCABULARY,
+    batch_rows: int = 5,
+) -> Path:
+    """Write a prepared dataset: several record batches a shard, several shards a split."""
+    schema = example_schema(task, label_names)
+    records = {}
+    for name, examples in splits.items():
+        writer = SplitWriter(directory / name, name, schema, shard_size=1500)
+        for start in range(0, len(examples), batch_rows):
+            part = examples[start : start + batch_rows]
+            columns = {
+                "row_id": [f"{name}:{start + i}" for i in range(len(part))],
+                "input_ids": [example.input_ids for example in part],
+                "labels": [example.labels for example in part],
+            }
+            writer.write(pa.RecordBatch.from_pydict(columns, schema=schema))
+        records[name] = writer.close()
+    rows = sum(len(examples) for examples in splits.values())
+    manifest = Manifest(
+        version=sftdata.__version__,
+        task=task,
+        recipe={},
+        inputs=(),
+        rows=RowCounts(read=rows, written=rows),
+        rejected_by_reason={},
+        label_names=label_names,
+        tokenizer=TokenizerRecord(name="none", digest="sha256:0", backend="none", vocab_size=vocab_size, proof={}),
+        chat_template_digest=None,
+        splits=records,
+        seed=0,
+        files={},
+    )
+    (directory / "dataset_dict.json").write_text(dataset_dict_file(list(splits)))
+    (directory / "manifest.json").write_text(manifest.to_json())
+    return directory
+
+
+def random_classes(rows: int, seed: int) -> list[Example]:
+    """Texts of varied length whose class shows in their tokens: class k draws most tokens from its own range."""
+    source = np.random.default_rng(seed)
+    examples = []
+    for _ in range(rows):
+        label = int(source.integers(len(LABELS)))
+        ids = source.integers(3 + 15 * label, 18 + 15 * label, size=source.integers(2, 24))
+        examples.append(Example([1, *ids.tolist(), 2], label))
+    return examples
+
+
+def random_turns(rows: int, seed: int) -> list[Example]:
+    """Sequences of varied length with one or two trained stretches; some begin trained."""
+    source = np.random.default_rng(seed)
+    examples = []
+    for _ in range(rows):
+        length = int(source.integers(2, 24))
+        first = int(source.integers(3, VOCABULARY))
+        ids = [3 + (first + 7 * place) % (VOCABULARY - 3) for place in range(length)]  # can be learned
+        trained = source.random(length) < 0.5
+        trained[0], trained[-1] = source.random() < 0.3, True
+        labels = [token if keep else -100 for token, keep in zip(ids, trained, strict=True)]
+        examples.append(Example(ids, labels))
+    return examples
+
+
+def make_tiny_bert(directory: Path, *, dropout: float = 0.0) -> Path:
+    import torch
+    import transformers
+
+    torch.manual_seed(1)
+    config = transformers.BertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        initializer_range=0.2,  # a model as small as this one learns little from smaller weights
+    )
+    transformers.BertModel(config).save_pretrained(directory)
+    return directory
+
+
+def make_tiny_llama(directory: Path) -> Path:
+    import torch
+    import transformers
+
+    torch.manual_seed(1)
+    config = transformers.LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        tie_word_embeddings=True,
+        dtype="bfloat16",
+    )
+    transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
+    return directory
+
+
+def settings(model: Path, output_dir: Path, **others: Any) -> TrainSettings:
+    """Settings for a tiny model on the CPU."""
+    values = {"batch_size": 8, "learning_rate": 5e-3, "device": "cpu", "seed": 3, **others}
+    return TrainSettings(model=str(model), output_dir=str(output_dir), **values)
+
+
+def weights(directory: Path, name: str = "model.safetensors") -> dict[str, Any]:
+    """Read the saved tensors of a run or checkpoint."""
+    from safetensors.torch import load_file
+
+    return dict(load_file(directory / name))
