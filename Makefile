@@ -14,6 +14,8 @@ RUN := $(OUT)/wordnet_topics-run
 
 export HF_HUB_OFFLINE = 1
 export SFTDATA_ASSETS = $(ASSETS)
+# Threads of torch that spin while they wait slow each other down where other programs run too.
+export OMP_WAIT_POLICY = PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test lint bench models clean
@@ -66,9 +68,10 @@ quickstart: .venv/train samples/models/minilm ## validate, prepare, train, evalu
 	$(call heading,6. Evaluate on the test part)
 	$(BIN)/sftdata evaluate $(RUN) --data $(OUT)/wordnet_topics
 	$(call heading,7. Predict)
-	$(BIN)/sftdata predict $(RUN) --text 'a small wild cat with spotted fur that hunts at night'
-	$(BIN)/sftdata predict $(RUN) --text 'walk slowly and without any particular aim'
-	$(BIN)/sftdata predict $(RUN) --text 'a thick soup of beans and smoked meat'
+	$(BIN)/sftdata predict $(RUN) \
+		--text 'a small wild cat with spotted fur that hunts at night' \
+		--text 'walk slowly and without any particular aim' \
+		--text 'a thick soup of beans and smoked meat'
 	$(call heading,Done)
 	@printf '%s\n' \
 		'Data     $(OUT)/wordnet_topics       opens with datasets.load_from_disk; manifest.json says what made it' \
