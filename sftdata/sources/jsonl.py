@@ -29,7 +29,10 @@ Lines = list[bytes]
 """A slice of a file: its lines without surrounding white space, blank lines left out."""
 
 DEPTH = 100
-"""How deep an original may be nested to be kept as a value; Python's own recursion ends near a thousand."""
+"""How deep an original may be nested to be kept as a value."""
+
+DEEPEST = 500
+"""How deep a record is parsed line by line. Python's own limit is near a thousand, and another in each version."""
 
 _UNFIT = object()
 
@@ -152,6 +155,8 @@ def _parse_line(line: bytes, columns: Mapping[str, Column]) -> dict[str, Any] | 
         record = json.loads(
             line.decode(), parse_constant=_refuse, parse_int=_Number, parse_float=_Number, object_pairs_hook=_mark_twice
         )
+        if line.count(b"[") + line.count(b"{") > DEEPEST and _depth(record) > DEEPEST:
+            raise RecursionError
         return _take(record, columns)
     except UnicodeDecodeError as problem:
         return [("encoding:utf-8", f"byte {line[problem.start]:#04x} at position {problem.start} is not UTF-8")]

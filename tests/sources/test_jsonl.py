@@ -219,6 +219,8 @@ FAULTY = [
     ('{"m":[{"role":"user","content":[{"type":"text"}]}]}', "m:dtype"),
     ('{"m":[{"role":"user","role":"user","content":"a"}]}', "m:dtype"),
     ('{"text":' + "[" * 5000 + "]" * 5000 + "}", "json:syntax"),
+    ('{"text":' + "[" * 600 + "]" * 600 + "}", "json:syntax"),
+    ('{"text":' + "[" * 400 + "]" * 400 + "}", "text:dtype"),
 ]
 
 
