@@ -8,10 +8,15 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is imported: no test may reach for the network
 
+import hypothesis
 import pytest
 import tokenizers
 from examples import make_conversations, make_texts, write_jsonl
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+# Machines that run tests are of any speed, so no example is too slow; CI tries the same examples every time.
+hypothesis.settings.register_profile("sftdata", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("sftdata")
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
