@@ -158,6 +158,17 @@ def test_prepare_verify_and_inspect_work_on_the_same_directory(tmp_path, text_re
     assert refused(sftdata("verify", out), 1, "missing")
 
 
+def test_a_disk_that_takes_no_more_is_told_with_its_place_and_the_next_run_completes(tmp_path, text_recipe):
+    recipe = text_recipe(make_texts(2000))
+    command = [sys.executable, "-c", "from sftdata.cli import main; main()", "prepare", str(recipe)]
+    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command]  # 16 KiB a file
+    done = subprocess.run(limited, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True)
+    assert refused(done, 1, "File too large", str(tmp_path / "out"))
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert sftdata("prepare", recipe).returncode == 0
+    assert sftdata("verify", tmp_path / "out").returncode == 0
+
+
 def test_out_overrides_the_recipe(tmp_path, text_recipe):
     assert sftdata("prepare", text_recipe(), "--out", tmp_path / "other").returncode == 0
     assert (tmp_path / "other" / "manifest.json").exists()

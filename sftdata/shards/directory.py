@@ -34,8 +34,10 @@ def open_output(directory: Path) -> Iterator[Path]:
             yield work
         except GeneratorExit:
             raise
-        except BaseException:
+        except BaseException as failure:
             _leave_only_rejected(work)
+            if isinstance(failure, OSError) and failure.filename is None:  # a full disk does not say where it is
+                raise OSError(failure.errno, failure.strerror or str(failure), str(directory)) from failure
             raise
         shutil.rmtree(work)
 
