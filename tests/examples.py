@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sftdata.sources import Source, read_chunks
+
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "bird", "hand", "worth", "two", "bush"]
 WORDS += ["capital", "of", "France"]
 
@@ -41,3 +43,21 @@ def write_jsonl(path: Path, rows: list[Any]) -> Path:
     """Write one JSON document a line."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def read_every_record(path: Path, kind: str, columns: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Read a source to its end; return each record's values or reasons, in order, and its original."""
+    values: list[Any] = []
+    originals = []
+    for chunk in read_chunks(Source(path, path.name, "0" * 8, kind)):
+        assert chunk.first_record == len(values) + 1
+        parsed = chunk.parse(columns)
+        assert parsed.frame.schema == {name: column.polars_dtype for name, column in columns.items()}
+        of_record: dict[int, Any] = dict(zip(parsed.positions, parsed.frame.rows(), strict=True))
+        for fault in parsed.faults:
+            assert fault.position not in parsed.positions
+            of_record.setdefault(fault.position, []).append(fault.reason)
+        assert sorted(of_record) == list(range(len(chunk)))
+        values += [of_record[position] for position in range(len(chunk))]
+        originals += [chunk.original(position) for position in range(len(chunk))]
+    return values, originals

@@ -3,6 +3,7 @@ import gzip
 import io
 
 import pytest
+from examples import read_every_record
 from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import quick, texts
@@ -24,18 +25,7 @@ def scratch(tmp_path_factory):
 def read_all(path, content, columns=TWO, kind="csv"):
     """Return each record's values or reasons, in order, and its original."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    values, originals = [], []
-    for chunk in read_chunks(Source(path, path.name, "0" * 8, kind)):
-        assert chunk.first_record == len(values) + 1
-        parsed = chunk.parse(columns)
-        of_record = dict(zip(parsed.positions, parsed.frame.rows(), strict=True))
-        for fault in parsed.faults:
-            assert fault.position not in parsed.positions
-            of_record.setdefault(fault.position, []).append(fault.reason)
-        assert sorted(of_record) == list(range(len(chunk)))
-        values += [of_record[position] for position in range(len(chunk))]
-        originals += [chunk.original(position) for position in range(len(chunk))]
-    return values, originals
+    return read_every_record(path, kind, columns)
 
 
 def written(rows, delimiter=",", terminator="\r\n", quoting=csv.QUOTE_MINIMAL):

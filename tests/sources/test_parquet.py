@@ -6,6 +6,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from examples import read_every_record
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import conversations, quick, texts
@@ -29,19 +30,7 @@ def read_all(path, columns=None, table=None, **options):
     """Return each record's values or reasons, in order, and its original."""
     if table is not None:
         pq.write_table(table, path, **options)
-    values, originals = [], []
-    for chunk in read_chunks(Source(path, path.name, "0" * 8, "parquet")):
-        assert chunk.first_record == len(values) + 1
-        parsed = chunk.parse(columns)
-        assert parsed.frame.schema == {name: column.polars_dtype for name, column in columns.items()}
-        of_record = dict(zip(parsed.positions, parsed.frame.rows(), strict=True))
-        for fault in parsed.faults:
-            assert fault.position not in parsed.positions
-            of_record.setdefault(fault.position, []).append(fault.reason)
-        assert sorted(of_record) == list(range(len(chunk)))
-        values += [of_record[position] for position in range(len(chunk))]
-        originals += [chunk.original(position) for position in range(len(chunk))]
-    return values, originals
+    return read_every_record(path, "parquet", columns)
 
 
 def column(path, values, column, arrow_type=None):
