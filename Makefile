@@ -94,9 +94,10 @@ lint: .venv/dev ## check format, style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-bench: .venv/dev ## compare `sftdata prepare` with datasets.map
+bench: .venv/dev ## compare `sftdata` with datasets.map, polars and pandera on pandas
 	$(BIN)/python tests/real/fetch.py "$(ASSETS)" --group test --group bench
 	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/validate.py
 
 clean: ## remove what runs and tools wrote; .venv and the fetched assets stay
 	rm -rf samples/out samples/models benchmarks/results dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+from sftdata.row_checks import within
+
 RESPONSE_ROLE = "assistant"
 
 
@@ -22,9 +24,12 @@ def known_roles(column: str, roles: Sequence[str]) -> pl.Expr:
 
 
 def no_blank_turn(column: str) -> pl.Expr:
-    """Every turn says something; a system turn may be blank."""
+    """Every turn says something; a system turn may be blank, and a turn that calls tools."""
     says = _field("content").str.contains(r"\S").fill_null(False)
-    return pl.col(column).list.eval(says | (_field("role") == "system").fill_null(False)).list.all()
+    calls = (
+        _field("details").str.contains(r'"tool_calls"\s*:\s*\[\s*\{').fill_null(False)
+    )  # an empty list calls nothing
+    return pl.col(column).list.eval(says | calls | (_field("role") == "system").fill_null(False)).list.all()
 
 
 def has_response(column: str) -> pl.Expr:
@@ -38,11 +43,67 @@ def ends_with_response(column: str) -> pl.Expr:
     return pl.when(pl.col(column).is_not_null()).then((last == RESPONSE_ROLE).fill_null(False))
 
 
-def roles_alternate(column: str) -> pl.Expr:
-    """After an optional system turn, user and assistant take turns, and the user begins."""
-    known = _field("role").is_in(["system", "user", RESPONSE_ROLE])
+def roles_alternate(column: str, tools: bool = False) -> pl.Expr:
+    """After an optional system turn, user and assistant take turns, and the user begins.
+
+    With `tools`, an assistant's turn may be followed by the results of tools and another assistant's turn.
+    """
+    known = _field("role").is_in(["system", "user", RESPONSE_ROLE, "tool"])
     spoken = pl.col(column).list.eval(pl.when(known).then(_field("role")).otherwise(pl.lit("?"))).list.join(" ")
-    return spoken.str.contains(r"^(system )?user( assistant user)*( assistant)?$")
+    reply = "assistant(( tool)+ assistant)*" if tools else "assistant"
+    end = f"( {reply}| {reply}( tool)+)?" if tools else f"( {reply})?"
+    return spoken.str.contains(f"^(system )?user( {reply} user)*{end}$")
+
+
+def no_blank_entry(column: str) -> pl.Expr:
+    """Every entry of the list has a character that is not white space."""
+    return pl.col(column).list.eval(pl.element().str.contains(r"\S").fill_null(False)).list.all()
+
+
+def entries_isin(column: str, allowed_values: Sequence[str]) -> pl.Expr:
+    """Every entry of the list is one of `allowed_values`."""
+    return pl.col(column).list.eval(pl.element().is_in(list(allowed_values)).fill_null(False)).list.all()
+
+
+def list_length(
+    column: str, exact_value: int | None = None, min_value: int | None = None, max_value: int | None = None
+) -> pl.Expr:
+    """The list has so many entries."""
+    return within(pl.col(column).list.len(), exact_value, min_value, max_value)
+
+
+def whole_pairs(column: str) -> pl.Expr:
+    """Every entry of the list is two texts that say something."""
+    said = pl.element().list.eval(pl.element().str.contains(r"\S").fill_null(False)).list.all()
+    return pl.col(column).list.eval(((pl.element().list.len() == 2) & said).fill_null(False)).list.all()
+
+
+def as_long_as(column: str, other: str) -> pl.Expr:
+    """The list has as many entries as the one in the column `other`."""
+    return pl.col(column).list.len() == pl.col(other).list.len()
+
+
+def legal_tags(column: str, scheme: str) -> pl.Expr:
+    """The tags can follow each other as the scheme says: BIO (also called IOB2), BIOES, BMES or BILOU."""
+    if scheme not in _SCHEMES:
+        raise ValueError(f"found {scheme!r}, expected {', '.join(_SCHEMES)}")
+    begin, inside, end, single = _SCHEMES[scheme]
+    tag, kind = pl.element(), pl.element().str.slice(2)
+    before = tag.shift(1)
+    continues = (before == f"{begin}-" + kind) | (before == f"{inside}-" + kind)
+    shaped = (tag == "O") | (tag.str.contains(f"^[{begin}{inside}{end}{single}]-") & (kind != ""))
+    follows = tag.str.contains(f"^[{inside}{end}]-") if end else tag.str.starts_with(f"{inside}-")
+    if not end:  # an entity may stop anywhere
+        legal = pl.when(follows).then(continues).otherwise(statement=True)
+        return pl.col(column).list.eval((shaped & legal).fill_null(False)).list.all()
+    opens = tag.str.contains(f"^[{begin}{inside}]-").fill_null(False)
+    legal = pl.when(follows).then(continues).otherwise(~opens.shift(1, fill_value=False))
+    closed = ~pl.col(column).list.last().str.contains(f"^[{begin}{inside}]-").fill_null(False)
+    return pl.col(column).list.eval((shaped & legal).fill_null(False)).list.all() & closed
+
+
+_SCHEMES = {"BIO": ("B", "I", "", ""), "BIOES": tuple("BIES"), "BMES": tuple("BMES"), "BILOU": tuple("BILU")}
+"""The letters with which an entity begins, goes on, ends, and stands alone."""
 
 
 def _field(name: str) -> pl.Expr:
@@ -51,6 +112,9 @@ def _field(name: str) -> pl.Expr:
 
 TASK_CHECKS: dict[str, Callable[..., pl.Expr]] = {
     check.__name__: check
-    for check in (not_blank, known_roles, no_blank_turn, has_response, ends_with_response, roles_alternate)
+    for check in (
+        *(not_blank, known_roles, no_blank_turn, has_response, ends_with_response, roles_alternate),
+        *(no_blank_entry, entries_isin, list_length, whole_pairs, as_long_as, legal_tags),
+    )
 }
 """Every task check by the name that a schema calls it."""

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -45,30 +45,82 @@ def _start(version: Annotated[bool, typer.Option("--version", help="Print the ve
 
 
 @app.command()
+def init(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, glob or directory.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="RECIPE", help="The recipe to write; named after FILE.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A local directory or a name on the hub, to count tokens with.")
+    ] = None,
+) -> None:
+    """Look at data, and write a recipe and a schema to start from."""
+    from sftdata.proposal import init as run
+    from sftdata.proposal.showing import show_written
+    from sftdata.report.terminal import plain_console
+
+    written = run(file, out, tokenizer)
+    plain_console().print(*show_written(written), sep="\n")
+
+
+@app.command()
+def schema(
+    kind: Annotated[Literal["recipe", "schema"], typer.Argument(metavar="recipe|schema", help="Which YAML format.")],
+) -> None:
+    """Print the JSON Schema of a YAML format, for editors."""
+    from sftdata.editor_schemas import make_editor_schema
+
+    _print_json(make_editor_schema(kind))
+
+
+@app.command()
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, globs or directories.")],
-    schema: Annotated[str, typer.Option(help="A schema file, or the name of one that ships: text_label, alpaca, ...")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Files, globs, directories, hub:NAME, or a database with --query."),
+    ],
+    schema: Annotated[
+        str,
+        typer.Option(
+            help="A schema file, one that ships (text_label, alpaca, ...), or module:name of a schema of pandera's."
+        ),
+    ],
     rejected: Annotated[Path | None, typer.Option(help="Write rejected rows here, one JSON line each.")] = None,
     max_rejected: Annotated[
         str, typer.Option(metavar="LIMIT", help="Rejected rows to put up with: a share (0.02) or a number of rows (5).")
     ] = "0",
+    format: Annotated[str | None, typer.Option(help="The format, where name and content do not tell it.")] = None,  # noqa: A002  # the option's name
+    encoding: Annotated[str | None, typer.Option(help="The encoding of text files; detected by default.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="What separates fields; found by default.")] = None,
+    quoting: Annotated[
+        bool | None, typer.Option("--quoting/--no-quoting", help="Whether fields may be quoted; found by default.")
+    ] = None,
+    header: Annotated[
+        str | None, typer.Option(help="The header's line, or the columns of a file without one: text,label.")
+    ] = None,
+    comment: Annotated[str | None, typer.Option(help="Lines that begin so are no records.")] = None,
+    query: Annotated[str | None, typer.Option(help="What to select; FILE is then a database: sqlite:///x.db.")] = None,
     workers: WorkersOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Check every row against a schema; exit with 1 if more are rejected than allowed."""
+    from sftdata.recipe import make_source_settings
     from sftdata.report.progress import show_progress
     from sftdata.validation import validate as run
 
     limit = _parse_limit(max_rejected)
+    given = {"format": format, "encoding": encoding, "delimiter": delimiter, "quoting": quoting}
+    given |= {"header": header, "comment": comment, "query": query}
+    sources = [make_source_settings(file, given) for file in files]
     with show_progress() as watch:
         report = run(
-            files, schema, rejected=rejected, workers=workers, watch=lambda read: watch("validate", read, read)
+            sources, schema, rejected=rejected, workers=workers, watch=lambda read: watch("validate", read, read)
         )
     if as_json:
         _print_json(report.to_json())
     else:
         _print_validation(report)
-    report.check_limit(limit, str(rejected) if rejected else None)
+    report.check_limit(limit, str(rejected) if rejected else None, tell_reasons=as_json or not sys.stderr.isatty())
 
 
 @app.command()
@@ -229,9 +281,14 @@ def _read_lines(file: Path) -> list[str]:
 
 
 def _print_validation(report: Any) -> None:
+    from rich.text import Text
+
     from sftdata.report.terminal import plain_console, reasons_table, rejections_table
 
     console = plain_console()
+    for file, found in report.found.items():
+        if found:
+            console.print(Text(f"{file}: " + ", ".join(f"{name} {said}" for name, said in found.items())))
     console.print(f"{report.rows:,} rows: {report.accepted:,} accepted, {report.rejected:,} rejected")
     if report.rejected:
         console.print(reasons_table(report.reasons))

@@ -17,6 +17,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
+MAX_BYTES = 2 * 2**20
+"""Most bytes of a recipe or schema; parsing YAML takes some ten seconds for so many."""
+
+MAX_NODES = 200_000
+"""Most values of a recipe or schema once its anchors are unfolded: ten lines of YAML can stand for a billion."""
+
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -26,14 +32,11 @@ def read_document(path: Path, model: type[AnySettings], error: type[FaultsError]
     Raises:
         FaultsError: of the type `error`, with all faults of the document at once.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise error(str(path), ["no such file"]) from None
-    except (OSError, UnicodeDecodeError) as cause:
-        raise error(str(path), [f"cannot be read as UTF-8 text: {cause}"]) from None
+    text = _read_text(path, error)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if _count_nodes(root, {}) > MAX_NODES:
+            raise error(str(path), [f"its anchors unfold to more than {MAX_NODES:,} values; write it without them"])
         faults = [f"line {line}: {key}: given twice" for key, line in _repeated_keys(root)]
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as cause:
@@ -46,12 +49,42 @@ def read_document(path: Path, model: type[AnySettings], error: type[FaultsError]
     if not isinstance(data, dict):
         raise error(str(path), [f"found {_brief(data)}, expected a mapping of keys to values"])
     try:
-        settings = model.model_validate(data)
+        settings = model.model_validate(data, context={"base": path.parent})
     except ValidationError as cause:
         raise error(str(path), faults + describe_faults(cause, model, root)) from None
     if faults:
         raise error(str(path), faults)
     return settings
+
+
+def _read_text(path: Path, error: type[FaultsError]) -> str:
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise error(str(path), ["is no file"])
+        if size > MAX_BYTES:
+            raise error(str(path), [f"has {size:,} bytes, expected at most {MAX_BYTES:,}; is it the right file?"])
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise error(str(path), ["no such file"]) from None
+    except (OSError, ValueError) as cause:  # ValueError: bytes that are no UTF-8, or a NUL in the name
+        raise error(str(path), [f"cannot be read as UTF-8 text: {cause}"]) from None
+
+
+def _count_nodes(node: yaml.Node | None, counted: dict[int, int]) -> int:
+    """Count the values of a document with its anchors unfolded, each node once."""
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in counted:
+        inside = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        counted[id(node)] = 1 + sum(_count_nodes(part, counted) for part in inside)
+    return counted[id(node)]
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Say which known name is close, or which there are."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
 
 
 def describe_faults(cause: ValidationError, model: type[BaseModel], root: yaml.Node | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, TypeVar
@@ -16,7 +16,9 @@ _installed: list[Callable[..., Any]] = []
 """In a worker process: the one function that it runs, sent once, so that what it caches outlives a chunk."""
 
 
-def map_chunks(function: Callable[[Item], Result], items: Iterable[Item], workers: int = 1) -> Iterator[Result]:
+def map_chunks(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int = 1, threads: int = 1
+) -> Iterator[Result]:
     """Yield `function(item)` for each item, in the order of the items, whatever the number of workers.
 
     At most two items a worker are under way, so memory stays bounded however long `items` is.
@@ -25,9 +27,14 @@ def map_chunks(function: Callable[[Item], Result], items: Iterable[Item], worker
         function: pure; with several workers it and its items must pickle.
         items: chunks, taken one by one as they are needed.
         workers: 1 runs in this process; more start that many processes.
+        threads: with one worker, items under way at the same time; for functions that leave Python for most of it.
     """
-    if workers == 1:
+    if workers == 1 and threads == 1:
         yield from map(function, items)
+        return
+    if workers == 1:
+        with ThreadPoolExecutor(threads) as pool:
+            yield from _in_order(lambda item: pool.submit(function, item), items, threads + 1)
         return
     try:
         yield from _map_in_processes(function, items, workers)
@@ -38,17 +45,21 @@ def map_chunks(function: Callable[[Item], Result], items: Iterable[Item], worker
 def _map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     # spawn: polars and tokenizers run threads, and a forked child of a threaded process can deadlock
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_install, initargs=(function,)) as pool:
-        pending: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(_call, item))
-                if len(pending) >= 2 * workers:
-                    yield pending.popleft().result()
-            while pending:
+        yield from _in_order(lambda item: pool.submit(_call, item), items, 2 * workers)
+
+
+def _in_order(submit: Callable[[Item], "Future[Result]"], items: Iterable[Item], most: int) -> Iterator[Result]:
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(submit(item))
+            if len(pending) >= most:
                 yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 def _install(function: Callable[..., Any]) -> None:

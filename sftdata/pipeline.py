@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import polars as pl
@@ -19,16 +18,19 @@ from sftdata.ledger import Ledger
 from sftdata.manifest import InputFile, Manifest, SplitRecord, TokenizerRecord, digest_file, digest_text
 from sftdata.recipe import Recipe, SplitSettings
 from sftdata.records import Task
+from sftdata.rejections import describe_repeated, find_origins, merge_rejected, write_rejected
 from sftdata.schema import Schema, load_schema
-from sftdata.screening import Spilled, rejection_line, spill
+from sftdata.screening import Spilled, spill
 from sftdata.shards.directory import open_output, publish
 from sftdata.shards.layout import dataset_dict_file
 from sftdata.shards.writer import SplitWriter
-from sftdata.sources import Source, find_sources, read_originals
+from sftdata.sources import digest_of, find_sources, size_of
+from sftdata.sources.source import Source
 from sftdata.stages.splitting import split_rows
 from sftdata.stages.tokenization import Tokenization, make_renderer, texts_to_prove, tokenize_rows
 from sftdata.tokenizers.backends import Proof, choose_backend
 from sftdata.tokenizers.loading import load_tokenizer
+from sftdata.uniqueness import Uniqueness
 from sftdata.validation import require_records
 
 PROOF_ROWS = 10_000
@@ -59,8 +61,9 @@ def prepare(
     with open_output(out or recipe.resolve(recipe.output.dir)) as work:
         ledger = Ledger()
         rejected_file = work / "rejected.jsonl"
-        chunks = screen_sources(sources, schema, work, ledger, workers, watch)
+        chunks, uniqueness = screen_sources(sources, schema, work, ledger, workers, watch)
         require_records(ledger.read, [source.name for source in sources])
+        chunks = drop_repeated(chunks, uniqueness, sources, schema, rejected_file, ledger)
         ledger.check_limit(recipe.max_rejected, str(rejected_file))
         parts, labels = split_chunks(chunks, recipe.split)
         tokenization, proof = prove_backend(replace(tokenization, label_names=labels), recipe, chunks)
@@ -92,21 +95,42 @@ def start_tokenization(recipe: Recipe, schema: Schema) -> Tokenization:
 
 def screen_sources(
     sources: list[Source], schema: Schema, work: Path, ledger: Ledger, workers: int, watch: Watch
-) -> list[Spilled]:
+) -> tuple[list[Spilled], Uniqueness]:
     """Read and validate everything; kept rows go to files in `work`, rejected ones to `rejected.jsonl`."""
     folder = work / "rows"
     folder.mkdir()
-    total = sum(source.path.stat().st_size for source in sources)
-    chunks, done = [], 0
+    total = sum(map(size_of, sources))
+    chunks, uniqueness, done = [], Uniqueness(), 0
     with (work / "rejected.jsonl").open("w", encoding="utf-8") as file:
         for screened, spilled in spill(sources, schema, folder, workers):
             ledger.read += screened.read
-            ledger.add_rejected(screened.rejected["reason"])
-            _write_rejected(file, screened.rejected, screened.originals)
+            ledger.add_rejected(row["reason"] for row in screened.rejected)
+            write_rejected(file, screened.rejected)
+            uniqueness.add(screened.source, screened.keys)
             chunks.append(spilled)
             done += screened.bytes
             watch("read and validate", done, total)
-    return chunks
+    return chunks, uniqueness
+
+
+def drop_repeated(
+    chunks: Sequence[Spilled],
+    uniqueness: Uniqueness,
+    sources: Sequence[Source],
+    schema: Schema,
+    rejected_file: Path,
+    ledger: Ledger,
+) -> list[Spilled]:
+    """Reject the rows that share a value which may stand in one row only; all rows must be seen for that."""
+    repeated = uniqueness.find_repeated()
+    if not len(repeated):
+        return list(chunks)
+    merge_rejected(rejected_file, describe_repeated(sources, schema, repeated), sources)
+    fallen = repeated.filter(~pl.col("already")).unique(["source", "record"], maintain_order=True)
+    ledger.add_rejected(fallen["reason"])
+    ids = {source.name: source.id for source in sources}
+    row_ids = fallen.select(pl.col("source").replace_strict(ids) + ":" + pl.col("record").cast(pl.String)).to_series()
+    return [chunk.without(row_ids) for chunk in chunks]
 
 
 def split_chunks(chunks: Sequence[Spilled], settings: SplitSettings) -> tuple[NDArray[np.int8], tuple[str, ...] | None]:
@@ -161,9 +185,10 @@ def write_splits(
 
 def append_rejected(file: Path, rejected: pl.DataFrame, sources: Sequence[Source]) -> None:
     """Add rows that were rejected after reading, with their records read again as they stood."""
-    originals = read_originals(sources, rejected)
+    origins = find_origins(sources, rejected)
     with file.open("a", encoding="utf-8") as lines:
-        _write_rejected(lines, rejected, [originals[key] for key in rejected.select("source", "record").iter_rows()])
+        rows = rejected.iter_rows(named=True)
+        write_rejected(lines, ({**row, **origins[row["source"], row["record"]]} for row in rows))
 
 
 def write_extras(work: Path, tokenization: Tokenization, splits: dict[str, SplitRecord]) -> dict[str, str]:
@@ -196,9 +221,7 @@ def describe(
         version=sftdata.__version__,
         task=recipe.task,
         recipe=recipe.model_dump(mode="json", by_alias=True),
-        inputs=tuple(
-            InputFile(id=s.id, path=s.name, bytes=s.path.stat().st_size, digest=digest_file(s.path)) for s in sources
-        ),
+        inputs=tuple(InputFile(id=s.id, path=s.name, bytes=size_of(s), digest=digest_of(s)) for s in sources),
         rows=ledger.close(),
         rejected_by_reason=ledger.by_reason(),
         label_names=tokenization.label_names,
@@ -238,8 +261,3 @@ def _with_parts(chunks: Sequence[Spilled], parts: NDArray[np.int8]) -> Iterator[
 def _sample(chunk: Spilled, count: int) -> pl.DataFrame:
     rows = pl.read_ipc(chunk.file)
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))] if len(rows) else rows
-
-
-def _write_rejected(file: TextIO, rejected: pl.DataFrame, originals: list[object]) -> None:
-    for row, original in zip(rejected.to_dicts(), originals, strict=True):
-        file.write(rejection_line(row, original))

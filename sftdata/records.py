@@ -20,19 +20,44 @@ class Task(StrEnum):
     """What a model learns from a row."""
 
     TEXT_CLASSIFICATION = "text_classification"
+    MULTILABEL = "multilabel"
+    REGRESSION = "regression"
+    TOKEN_CLASSIFICATION = "token_classification"  # noqa: S105  # a task, not a password
+    SEQ2SEQ = "seq2seq"
     CAUSAL_LM = "causal_lm"
 
 
-MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
-"""A conversation: its turns in order, each with the role that speaks and what it says."""
+TURN = pl.Struct({"role": pl.String, "content": pl.String, "weight": pl.Float64, "details": pl.String})
+"""One turn of a conversation: who speaks and what is said.
+
+`weight` says how much the turn counts in training (null: as usual, 0: not at all). `details` is a JSON object of the
+other keys of the turn (`tool_calls`, `tool_call_id`, `name`, `reasoning_content`, ...) as they are written, null
+where there are none. A turn that only calls tools may have a null `content`.
+"""
+
+MESSAGES = pl.List(TURN)
+"""A conversation: its turns in order."""
+
+STRINGS = pl.List(pl.String())
+"""Labels of a row, tokens of a sentence, or their tags."""
+
+PAIRS = pl.List(STRINGS)
+"""Earlier exchanges, each an instruction and its response."""
 
 FIELDS: dict[Task, dict[str, pl.DataType]] = {
     Task.TEXT_CLASSIFICATION: {"text": pl.String(), "label": pl.String()},
-    Task.CAUSAL_LM: {"messages": MESSAGES},
+    Task.MULTILABEL: {"text": pl.String(), "labels": STRINGS},
+    Task.REGRESSION: {"text": pl.String(), "score": pl.Float64()},
+    Task.TOKEN_CLASSIFICATION: {"tokens": STRINGS, "tags": STRINGS},
+    Task.SEQ2SEQ: {"source_text": pl.String(), "target_text": pl.String()},
+    Task.CAUSAL_LM: {"messages": MESSAGES, "tools": pl.String()},
 }
-"""The columns that a row of each task has beside its provenance."""
+"""The columns that a row of each task has beside its provenance; `tools` is a JSON array of tool schemas, or null."""
 
 PROVENANCE: dict[str, pl.DataType] = {"row_id": pl.String(), "source": pl.String(), "record": pl.Int64()}
+
+RAW_PROVENANCE: dict[str, str] = {"@row_id": "row_id", "@source": "source", "@record": "record"}
+"""What provenance is called beside the columns of a source, which may have a `source` of their own."""
 
 REJECTED: dict[str, pl.DataType] = {
     "source": pl.String(),
@@ -93,6 +118,11 @@ def partition(rows: pl.DataFrame, keep: pl.Series, *, stage: str, reason: str, d
     return StageResult(rows.filter(keep), reject(lost, stage, [[reason]] * len(lost), detail.filter(~keep).to_list()))
 
 
+def shorten(text: str, limit: int = 120) -> str:
+    """Cut a long text and say so."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
 def random_keys(row_ids: pl.Series, seed: int) -> NDArray[np.uint64]:
     """Give each row a random 64-bit key that depends on `(seed, row id)` alone.
 
@@ -115,10 +145,11 @@ def random_keys(row_ids: pl.Series, seed: int) -> NDArray[np.uint64]:
     for position in range(int(lengths.max(initial=0))):
         live = np.flatnonzero(lengths > position)
         keys[live] = (keys[live] ^ data[starts[live] + position]) * np.uint64(0x100000001B3)
-    return _mix(keys + _mix(np.full(1, seed & 0xFFFFFFFFFFFFFFFF, dtype=np.uint64)))
+    return mix(keys + mix(np.full(1, seed & 0xFFFFFFFFFFFFFFFF, dtype=np.uint64)))
 
 
-def _mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread 64-bit keys evenly: the finishing step of splitmix64, shape and dtype kept."""
     mixed = keys + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -3,21 +3,19 @@
 A schema is a YAML file. pandera is the judge: `Schema.to_pandera()` gives the real `DataFrameSchema`.
 """
 
-import difflib
-import inspect
-import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import polars as pl
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
 
-from sftdata.checks import TASK_CHECKS
-from sftdata.documents import Settings, read_document
+from sftdata.documents import Settings, hint, read_document
 from sftdata.errors import SchemaError
-from sftdata.records import MESSAGES, PROVENANCE, Task
+from sftdata.functions import find_named
+from sftdata.records import MESSAGES, PAIRS, RAW_PROVENANCE, STRINGS, Task
+from sftdata.rules import Rule, fault_of, folder_of, make_row_rule, make_rule, presence_rule, try_rule
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -28,43 +26,81 @@ DTYPES: dict[str, pl.DataType] = {
     "float": pl.Float64(),
     "bool": pl.Boolean(),
     "messages": MESSAGES,
+    "list[str]": STRINGS,
+    "pairs": PAIRS,
+    "json": pl.String(),
 }
 
 PARTS: dict[Task, tuple[tuple[frozenset[str], frozenset[str]], ...]] = {
     Task.TEXT_CLASSIFICATION: ((frozenset({"text", "label"}), frozenset()),),
+    Task.MULTILABEL: ((frozenset({"text", "labels"}), frozenset()),),
+    Task.REGRESSION: ((frozenset({"text", "score"}), frozenset()),),
+    Task.TOKEN_CLASSIFICATION: ((frozenset({"tokens", "tags"}), frozenset()),),
+    Task.SEQ2SEQ: ((frozenset({"source", "target"}), frozenset()),),
     Task.CAUSAL_LM: (
-        (frozenset({"messages"}), frozenset()),
-        (frozenset({"instruction", "response"}), frozenset({"input", "system"})),
+        (frozenset({"messages"}), frozenset({"system", "tools"})),
+        (frozenset({"instruction", "response"}), frozenset({"input", "system", "history"})),
+        (frozenset({"prompt", "completion"}), frozenset({"system"})),
     ),
 }
 """The parts that columns can play in each task: alternatives of (required, optional)."""
 
 
+class TurnKeys(Settings):
+    """What a turn calls its parts."""
+
+    role: str = "role"
+    """Who speaks; `from` in ShareGPT."""
+    content: str = "content"
+    """What is said; `value` in ShareGPT."""
+
+
 class Column(Settings):
     """One column of the source."""
 
-    dtype: Literal["str", "int", "float", "bool", "messages"] = "str"
-    """`messages` is a list of turns, each with `role` and `content`."""
+    dtype: Literal["str", "int", "float", "bool", "messages", "list[str]", "pairs", "json"] = "str"
+    """`messages` is a list of turns; `pairs` a list of [instruction, response]; `json` any value, kept as written."""
     nullable: bool = False
     """Whether the value may be missing."""
     required: bool = True
     """Whether the column must be there at all."""
     coerce: bool = False
     """Take a JSON number or boolean for the text it is written as."""
+    separator: Annotated[str, Field(min_length=1)] | None = None
+    """`list[str]` only: what stands between the entries where the source has them in one text."""
+    keys: TurnKeys = TurnKeys()
+    """`messages` only: what a turn calls its role and its content."""
+    roles: dict[str, str] = Field(default_factory=dict)
+    """`messages` only: the source's name of a role to ours (`human: user`); names that are not here stay as they are.
+    `tool_calls` as ours means an assistant's turn whose content is the JSON of its tool calls."""
+    unique: bool = False
+    """Whether a value may stand in one row only, in the whole data; every row that shares one is rejected."""
     checks: dict[str, Any] = Field(default_factory=dict)
-    """pandera's checks and sftdata's by name: `isin: [a, b]`, `str_length: {max_value: 500}`, `not_blank: true`."""
+    """pandera's checks and sftdata's by name: `isin: [a, b]`, `str_length: {max_value: 500}`, `not_blank: true`; or a
+    name of one's own with `{function: module:name}`, which pandera calls with its data, or with each value where
+    `element_wise: true` is added."""
 
     @property
     def polars_dtype(self) -> pl.DataType:
         """The dtype of the parsed column."""
         return DTYPES[self.dtype]
 
-    @field_validator("checks")
+    def rules(self, name: str) -> list[Rule]:
+        """Return what is asked of this column, compiled, where it is called `name`."""
+        present = [] if self.nullable else [presence_rule(name, self.polars_dtype)]
+        return present + [make_rule(name, check, arguments) for check, arguments in self.checks.items()]
+
+    @model_validator(mode="before")
     @classmethod
-    def _check_checks(cls, checks: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        dtype = info.data.get("dtype")
-        _raise([fault for name, arguments in checks.items() if (fault := _check_fault(name, arguments, dtype))])
-        return checks
+    def _take_unique(cls, data: Any) -> Any:
+        """Let `unique` stand among the checks as well, where people who know pandera look for it."""
+        checks = data.get("checks") if isinstance(data, dict) else None
+        if isinstance(checks, dict) and checks.get("unique") is True:
+            rest = {name: given for name, given in checks.items() if name != "unique"}
+            return {**data, "unique": True, "checks": rest}
+        return data
+
+    # Checks of fields, not of the whole model: pydantic runs the latter only where no field has a fault.
 
     @field_validator("required")
     @classmethod
@@ -72,6 +108,30 @@ class Column(Settings):
         if not required and info.data.get("nullable") is False:
             raise ValueError("a column that may be left out must be nullable too: write nullable: true")
         return required
+
+    @field_validator("separator", "keys", "roles", mode="after")
+    @classmethod
+    def _check_dtype_has_it(cls, given: Any, info: ValidationInfo) -> Any:
+        dtype, needed = info.data.get("dtype"), "list[str]" if info.field_name == "separator" else "messages"
+        if given and dtype not in (None, needed):
+            raise ValueError(f"only a {needed} column has this; this one is {dtype}")
+        return given
+
+    @field_validator("unique")
+    @classmethod
+    def _check_unique(cls, unique: bool, info: ValidationInfo) -> bool:
+        if unique and info.data.get("dtype") in {"messages", "list[str]", "pairs"}:
+            raise ValueError(
+                f"a {info.data['dtype']} column cannot be compared as a whole; name one of text or numbers"
+            )
+        return unique
+
+    @field_validator("checks")
+    @classmethod
+    def _check_checks(cls, checks: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        dtype, base = info.data.get("dtype"), folder_of(info.context)
+        _raise([fault for name, given in checks.items() if (fault := _check_fault(name, given, dtype, base))])
+        return checks
 
 
 class Schema(Settings):
@@ -81,27 +141,123 @@ class Schema(Settings):
     """The name by which messages call the schema."""
     description: str = ""
     """One sentence for people."""
-    task: Task
-    """What rows of this format teach."""
-    columns: dict[str, Column]
+    task: Task | None = None
+    """What rows of this format teach; a schema without a task can validate, and nothing more."""
+    pandera: str | None = None
+    """Instead of `columns`: a schema or model of pandera.polars, as `module:name`; its file may lie beside this one."""
+    columns: dict[str, Column] = Field(default_factory=dict, validate_default=True)
     """The columns by name; others in the source are left alone."""
-    parts: dict[str, str]
-    """Part to column: `text` and `label`; `messages`; or `instruction`, `response`, `input`, `system`."""
+    unique: tuple[str, ...] = ()
+    """Columns that together may stand in one row only, in the whole data."""
+    checks: dict[str, Any] = Field(default_factory=dict)
+    """Checks across columns by a name of one's own: an expression in polars' SQL (`end >= start`), true where a row is
+    good, or `{function: module:name}`, which pandera calls with the whole frame."""
+    parts: dict[str, str] = Field(default_factory=dict, validate_default=True)
+    """Part to column: `text` and `label`; `messages`; or `instruction`, `response`, `input`, `system`; and so on."""
 
-    # Checks of fields, not of the whole model: pydantic runs the latter only where no field has a fault.
+    _judge: Any = PrivateAttr(default=None)
+    _judge_name: str | None = PrivateAttr(default=None)
+
+    @property
+    def judge(self) -> "pa.DataFrameSchema | None":
+        """The pandera schema that a person wrote, where it and not `rules` judges."""
+        name = self.pandera or self._judge_name
+        if self._judge is None and name:
+            from sftdata.pandera_schemas import as_schema
+
+            self._judge = as_schema(find_named(name))
+        return self._judge  # type: ignore[no-any-return]  # untyped, for pandera is loaded only where it is needed
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave out pandera's object, which holds functions that cannot go to another process; its name can."""
+        if self._judge is not None and not (self.pandera or self._judge_name):
+            fault = "to use several workers, give it as module:name, for its functions cannot be sent to them"
+            raise SchemaError(self.name, [fault])
+        state = super().__getstate__()
+        private = {**(state["__pydantic_private__"] or {}), "_judge": None}
+        return {**state, "__pydantic_private__": private}
+
+    @cached_property
+    def rules(self) -> list[Rule]:
+        """What must hold for a row, compiled; columns in their order, then the row as a whole."""
+        of_columns = [rule for name, column in self.columns.items() for rule in column.rules(name)]
+        dtypes = {name: column.polars_dtype for name, column in self.columns.items()}
+        return of_columns + [make_row_rule(name, content, dtypes) for name, content in self.checks.items()]
+
+    @cached_property
+    def uniques(self) -> dict[str, tuple[str, ...]]:
+        """The columns whose values together may stand in one row only, by the reason of rows that share them."""
+        alone = {f"{name}:unique": (name,) for name, column in self.columns.items() if column.unique}
+        together = self.unique or tuple((self.judge.unique if self.judge else None) or ())
+        return alone | ({"row:unique": together} if together else {})
+
+    def to_pandera(self) -> "pa.DataFrameSchema":
+        """Return the pandera schema that judges rows of this format."""
+        import pandera.polars as pa
+
+        if self.judge is not None:
+            return self.judge
+        columns = {
+            name: pa.Column(
+                column.polars_dtype,
+                nullable=column.nullable,
+                required=column.required,
+                unique=column.unique,
+                checks=[make_rule(name, check, given).to_pandera() for check, given in column.checks.items()],
+            )
+            for name, column in self.columns.items()
+        }
+        dtypes = {name: column.polars_dtype for name, column in self.columns.items()}
+        checks = [make_row_rule(name, content, dtypes).to_pandera() for name, content in self.checks.items()]
+        return pa.DataFrameSchema(columns, checks=checks, unique=list(self.unique) or None, name=self.name)
+
+    @field_validator("pandera")
+    @classmethod
+    def _check_pandera(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name:
+            from sftdata.pandera_schemas import as_schema
+
+            as_schema(find_named(name, folder_of(info.context)))
+        return name
 
     @field_validator("columns")
     @classmethod
-    def _check_columns(cls, columns: dict[str, Column]) -> dict[str, Column]:
-        faults = [f"'{name}' is a column that sftdata adds; rename yours" for name in columns if name in PROVENANCE]
-        _raise(faults + ["found no column, expected at least one"] * (not columns))
+    def _check_columns(cls, columns: dict[str, Column], info: ValidationInfo) -> dict[str, Column]:
+        if name := info.data.get("pandera"):
+            from sftdata.pandera_schemas import as_schema, columns_of
+
+            _raise(["leave it out where `pandera` names a schema"] * bool(columns))
+            columns = {found: Column(**given) for found, given in columns_of(as_schema(find_named(name))).items()}
+        faults = [f"'{name}' is a column that sftdata adds; rename yours" for name in columns if name in RAW_PROVENANCE]
+        _raise(faults + ["found no column, expected at least one"] * (not columns and "pandera" in info.data))
+        _raise([fault for name, column in columns.items() for fault in _unknown_columns(name, column, columns)])
         return columns
+
+    @field_validator("unique")
+    @classmethod
+    def _check_unique(cls, unique: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        columns = info.data.get("columns") or dict.fromkeys(unique)
+        _raise([f"there is no column '{name}'; {hint(name, columns)}" for name in unique if name not in columns])
+        return unique
+
+    @field_validator("checks")
+    @classmethod
+    def _check_checks(cls, checks: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        columns = info.data.get("columns")
+        if columns is not None:
+            dtypes = {name: column.polars_dtype for name, column in columns.items()}
+            _raise(
+                [fault for name, given in checks.items() if (fault := _row_fault(name, given, dtypes, info.context))]
+            )
+        return checks
 
     @field_validator("parts")
     @classmethod
     def _check_parts(cls, parts: dict[str, str], info: ValidationInfo) -> dict[str, str]:
         task, columns = info.data.get("task"), info.data.get("columns")
-        faults = []
+        faults = ["a schema without a task has no parts; name the task"] * (
+            bool(parts) and "task" in info.data and not task
+        )
         if columns is not None:  # faulty columns are reported on their own
             faults += [fault for part, name in parts.items() for fault in _part_faults(part, name, columns)]
         if task and not any(needed <= set(parts) <= needed | extra for needed, extra in PARTS[task]):
@@ -110,99 +266,78 @@ class Schema(Settings):
         _raise(faults)
         return parts
 
-    def to_pandera(self) -> "pa.DataFrameSchema":
-        """Return the pandera schema that judges rows of this format."""
-        import pandera.polars as pa
 
-        columns = {
-            name: pa.Column(
-                column.polars_dtype,
-                nullable=column.nullable,
-                required=column.required,
-                checks=[build_check(check, arguments) for check, arguments in column.checks.items()],
-            )
-            for name, column in self.columns.items()
-        }
-        return pa.DataFrameSchema(columns, name=self.name)
-
-
-def build_check(name: str, arguments: Any) -> "pa.Check":
-    """Make the pandera check that a schema names, with its arguments: a mapping, one value, or `true` for none.
-
-    Raises:
-        ValueError: when there is no such check or its arguments do not fit.
-    """
-    import pandera.polars as pa
-
-    if name not in TASK_CHECKS and name not in _ROW_CHECKS:
-        raise ValueError(f"unknown check '{name}'; {_hint(name, [*TASK_CHECKS, *_ROW_CHECKS])}")
-    if name in TASK_CHECKS:
-        rule = partial(TASK_CHECKS[name], **_by_name(name, arguments, TASK_CHECKS[name]))
-        return pa.Check(lambda data: data.lazyframe.select(rule(data.key)), name=name)
-    check: pa.Check = getattr(pa.Check, name)(**_by_name(name, arguments, getattr(pa.Check, name)))
-    return check
-
-
-def _by_name(check: str, arguments: Any, maker: Callable[..., Any]) -> dict[str, Any]:
-    """Give the arguments of a check the names that they have in its signature."""
-    parameters = inspect.signature(maker).parameters.values()
-    known = [p.name for p in parameters if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD} and p.name != "column"]
-    if not known and arguments is not True:
-        raise ValueError(f"{check}: found {arguments!r}, expected true; leave the check out to turn it off")
-    named = arguments if isinstance(arguments, dict) else {known[0]: arguments} if known else {}
-    if unknown := [str(given) for given in named if given not in known]:
-        raise ValueError(f"{check}: unknown argument {', '.join(unknown)}; known: {', '.join(known)}")
-    for given in _LISTS & named.keys():
-        if not isinstance(named[given], list | tuple):
-            raise ValueError(f"{check}: found {named[given]!r}, expected a list")
-    return named
-
-
-_LISTS = {"allowed_values", "forbidden_values", "roles"}
-"""Arguments that must be a list: a text would count as the list of its characters."""
-
-
-_ROW_CHECKS = frozenset(
-    {"eq", "equal_to", "ge", "greater_than", "greater_than_or_equal_to", "gt", "in_range", "isin", "le", "less_than"}
-    | {"less_than_or_equal_to", "lt", "ne", "not_equal_to", "notin", "str_contains", "str_endswith", "str_length"}
-    | {"str_matches", "str_startswith"}
-)
-"""pandera's checks that judge one row at a time; the others need the whole column and cannot run on a chunk."""
-
-
-def _check_fault(name: str, arguments: Any, dtype: str | None) -> str | None:
+def _check_fault(name: str, arguments: Any, dtype: str | None, base: Path) -> str | None:
     """Make a check and try it on one value, so that what does not fit is found before the first row."""
-    try:
-        check = build_check(name, arguments)
+
+    def make() -> None:
+        if isinstance(arguments, dict) and isinstance(arguments.get("function"), str):
+            find_named(arguments["function"], base)
+        rule = make_rule("column", name, arguments)
         if dtype:
-            column = pl.LazyFrame({"column": [_SPECIMENS[dtype]]}, schema={"column": DTYPES[dtype]})
-            check(column, "column").check_output.collect()
-    except pl.exceptions.PolarsError as cause:
-        problem = str(cause).strip().partition("\n\n")[0]
-        return f"{name}: found {arguments!r}, which does not fit a {dtype} column: {problem}"
-    except (ValueError, TypeError, re.error) as cause:
-        return str(cause) if name in str(cause) else f"{name}: {cause}"
-    return None
+            try_rule(
+                rule,
+                DTYPES[dtype],
+                SPECIMENS[dtype],
+                f"{name}: found {arguments!r}, which does not fit a {dtype} column",
+            )
+
+    if name == "unique":
+        return f"unique: found {arguments!r}, expected true; leave it out to turn it off"
+    return fault_of(make, name)
 
 
-_SPECIMENS = {"str": "", "int": 0, "float": 0.0, "bool": False, "messages": [{"role": "user", "content": ""}]}
+def _row_fault(name: str, content: Any, dtypes: Mapping[str, pl.DataType], context: Any) -> str | None:
+    def make() -> None:
+        if isinstance(content, dict) and isinstance(content.get("function"), str):
+            find_named(content["function"], folder_of(context))
+        make_row_rule(name, content, dtypes)
+
+    return fault_of(make, name)
+
+
+def _unknown_columns(name: str, column: Column, columns: Mapping[str, Column]) -> Iterator[str]:
+    """Find columns that a check of `name` looks at beside its own, and that are not there."""
+    if (other := column.checks.get("as_long_as")) is not None:
+        other = other["other"] if isinstance(other, dict) else other
+        if other not in columns or columns[other].dtype != column.dtype:
+            yield f"{name}.checks: as_long_as: there is no {column.dtype} column '{other}'; {hint(str(other), columns)}"
+
+
+SPECIMENS: dict[str, Any] = {
+    "str": "",
+    "int": 0,
+    "float": 0.0,
+    "bool": False,
+    "messages": [{"role": "user", "content": "", "weight": None, "details": None}],
+    "list[str]": [""],
+    "pairs": [["", ""]],
+    "json": "null",
+}
 """A value of each dtype."""
+
+
+_DTYPES_OF_PARTS = {
+    "messages": ("messages",),
+    "labels": ("list[str]",),
+    "tokens": ("list[str]",),
+    "tags": ("list[str]",),
+    "history": ("pairs",),
+    "tools": ("json",),
+    "score": ("float", "int"),
+}
+"""The dtypes that a part may have; `str` where nothing is said."""
 
 
 def _part_faults(part: str, name: str, columns: dict[str, Column]) -> Iterator[str]:
     column = columns.get(name)
-    expected = "messages" if part == "messages" else "str"
+    expected = _DTYPES_OF_PARTS.get(part, ("str",))
     if column is None:
-        yield f"{part}: there is no column '{name}'; {_hint(name, columns)}"
-    elif column.dtype != expected:
-        yield f"{part}: column '{name}' is {column.dtype}, but this part needs {expected}"
+        yield f"{part}: there is no column '{name}'; {hint(name, columns)}"
+    elif column.dtype not in expected:
+        yield f"{part}: column '{name}' is {column.dtype}, but this part needs {' or '.join(expected)}"
     elif (column.nullable or not column.required) and not any(part in extra for _, extra in PARTS[Task.CAUSAL_LM]):
         yield f"{part}: every row needs one, so column '{name}' must be required and not nullable"
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
 
 
 def _raise(faults: list[str]) -> None:
@@ -216,6 +351,50 @@ def schema_directory() -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / "schemas"
 
 
+def read_schema(given: Any, base: Path = Path()) -> Schema:
+    """Return a schema: one that is one already, or from a pandera object, a file, or the name of one that ships.
+
+    Raises:
+        SchemaError: with all faults of the schema at once.
+    """
+    if isinstance(given, Schema):
+        return given
+    if isinstance(given, str | Path):
+        return load_schema(given, base)
+    return from_pandera(given, _name_of(given))
+
+
+def _name_of(given: Any) -> str | None:
+    """Return the name by which another process finds a model again."""
+    name = f"{getattr(given, '__module__', '')}:{getattr(given, '__qualname__', '')}"
+    try:
+        return name if find_named(name) is given else None
+    except ValueError:
+        return None
+
+
+def from_pandera(given: Any, name: str | None = None) -> Schema:
+    """Make a schema, for validation alone, of a schema or model of `pandera.polars`.
+
+    Args:
+        given: the object.
+        name: `module:name` of it, by which worker processes find it.
+
+    Raises:
+        SchemaError: when it is neither, or asks for what cannot be judged row by row.
+    """
+    from sftdata.pandera_schemas import as_schema, columns_of
+
+    try:
+        judge = as_schema(given)
+        columns = {name: Column(**found) for name, found in columns_of(judge).items()}
+    except (ValueError, ValidationError) as cause:
+        raise SchemaError(str(getattr(given, "__name__", given)), [str(cause)]) from None
+    schema = Schema(name=str(judge.name or "pandera"), columns=columns, unique=tuple(judge.unique or ()))
+    schema._judge, schema._judge_name = judge, name
+    return schema
+
+
 def load_schema(name: str | Path, base: Path = Path()) -> Schema:
     """Read a schema file, or one that ships, by its bare name.
 
@@ -226,6 +405,8 @@ def load_schema(name: str | Path, base: Path = Path()) -> Schema:
     Raises:
         SchemaError: with all faults of the schema at once.
     """
+    if ":" in str(name) and not (base / name).exists():
+        return _load_named(str(name), base)
     path = base / name
     if path.is_file() or path.suffix in {".yaml", ".yml"}:
         return read_document(path, Schema, SchemaError)
@@ -234,3 +415,10 @@ def load_schema(name: str | Path, base: Path = Path()) -> Schema:
         return read_document(shipped, Schema, SchemaError)
     known = ", ".join(sorted(found.stem for found in schema_directory().glob("*.yaml")))
     raise SchemaError(str(name), [f"no such file, and no schema of that name ships; those that do: {known}"])
+
+
+def _load_named(name: str, base: Path) -> Schema:
+    try:
+        return from_pandera(find_named(name, base), name)
+    except ValueError as cause:
+        raise SchemaError(name, [str(cause)]) from None

@@ -1,23 +1,27 @@
 """The first pass: read, validate and bring to the task's fields, one chunk at a time."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from sftdata.engine import map_chunks
 from sftdata.records import REJECTED, reject
+from sftdata.rejections import Rejected, describe_origin
 from sftdata.schema import Schema
-from sftdata.sources import Chunk, Source, read_chunks
+from sftdata.sources import Chunk, read_chunks
 from sftdata.sources.conversations import to_fields
 from sftdata.sources.parsing import Fault
+from sftdata.sources.source import Source
 from sftdata.stages.validation import validate_rows
+from sftdata.uniqueness import Keys, make_keys
 
 READ_STAGE = "read"
+
+THREADS = 2
+"""Chunks that one process screens at the same time: while one waits for a single-threaded step, the other works."""
 
 
 @dataclass(frozen=True)
@@ -26,63 +30,64 @@ class Screened:
 
     Attributes:
         source: name of the file.
+        found: what was found out about the file, for people.
         read: records in the chunk.
         bytes: how much of the file it covers.
-        kept: rows with provenance and the task's fields.
-        rejected: as `records.REJECTED`, in order of record.
-        originals: for each rejected row its record as it stood.
+        rejected: rejected rows, in order of record.
+        keys: what must not stand in two rows, for a verdict at the end.
     """
 
     source: str
+    found: Mapping[str, str]
     read: int
     bytes: int
-    kept: pl.DataFrame
-    rejected: pl.DataFrame
-    originals: list[Any]
+    rejected: list[Rejected]
+    keys: Keys | None
 
 
 @dataclass(frozen=True)
 class Spilled:
-    """The kept rows of a chunk, which lie in a file; `slim` holds what the split needs of them."""
+    """The kept rows of a chunk, which lie in a file; `slim` holds what later steps need of them all."""
 
     file: Path
     slim: pl.DataFrame
 
+    def without(self, fallen: pl.Series) -> "Spilled":
+        """Take rows away, by row id."""
+        if not self.slim["row_id"].is_in(fallen.implode()).any():
+            return self
+        rows = pl.read_ipc(self.file).filter(~pl.col("row_id").is_in(fallen.implode()))
+        fewer = self.file.with_suffix(".fewer.arrow")  # not in place: the old file may be mapped into memory
+        rows.write_ipc(fewer, compression="uncompressed")
+        return Spilled(fewer, _slim(rows))
 
-def screen_chunk(chunk: Chunk, schema: Schema) -> Screened:
-    """Parse a chunk, check its rows, and bring them to the task's fields."""
+
+def check_chunk(chunk: Chunk, schema: Schema) -> tuple[Screened, pl.DataFrame]:
+    """Parse a chunk and check its rows; also return those that are kept, with provenance and the schema's columns."""
     parsed = chunk.parse(schema.columns)
-    source = chunk.source
-    records = pl.Series("record", parsed.positions, dtype=pl.Int64) + chunk.first_record
-    rows = parsed.frame.with_columns(records, pl.lit(source.name).alias("source"))
-    rows = rows.with_columns(pl.concat_str(pl.lit(source.id + ":"), pl.col("record")).alias("row_id"))
+    start, positions = chunk.first_record, parsed.positions
+    if isinstance(positions, range):
+        records = pl.int_range(start, start + len(positions), dtype=pl.Int64, eager=True)
+    else:
+        records = pl.Series(positions, dtype=pl.Int64) + start
+    rows = parsed.frame.with_columns(records.alias("@record"), pl.lit(chunk.source.name).alias("@source"))
     result = validate_rows(rows, schema)
     rejected = pl.concat([_reject_faults(parsed.faults, chunk), result.rejected]).sort("record")
-    originals = [chunk.original(record - chunk.first_record) for record in rejected["record"]]
-    return Screened(source.name, len(chunk), chunk.bytes, to_fields(result.kept, schema), rejected, originals)
+    lines = [{**row, **describe_origin(chunk, row["record"] - start)} for row in rejected.iter_rows(named=True)]
+    keys = make_keys(rows, result.rejected, schema.uniques)
+    return Screened(chunk.source.name, chunk.found, len(chunk), chunk.bytes, lines, keys), result.kept
 
 
 def screen(sources: Iterable[Source], schema: Schema, workers: int = 1) -> Iterator[Screened]:
     """Screen all sources, in order."""
-    return map_chunks(partial(screen_chunk, schema=schema), _all_chunks(sources), workers)
+    return map_chunks(partial(_screen_chunk, schema=schema), _all_chunks(sources), workers, THREADS)
 
 
 def spill(
     sources: Iterable[Source], schema: Schema, folder: Path, workers: int = 1
 ) -> Iterator[tuple[Screened, Spilled]]:
     """Screen all sources, in order, and keep the rows in files, so that memory stays bounded."""
-    return map_chunks(partial(_spill_chunk, schema=schema, folder=folder), _all_chunks(sources), workers)
-
-
-def rejection_line(row: Mapping[str, Any], original: Any) -> str:
-    """Return one line of `rejected.jsonl`. Bytes that were not UTF-8 stand in it as escaped lone surrogates."""
-    document = {**row, "original": original}
-    line = json.dumps(document, ensure_ascii=False)
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        line = json.dumps(document)
-    return line + "\n"
+    return map_chunks(partial(_spill_chunk, schema=schema, folder=folder), _all_chunks(sources), workers, THREADS)
 
 
 def _all_chunks(sources: Iterable[Source]) -> Iterator[Chunk]:
@@ -90,12 +95,21 @@ def _all_chunks(sources: Iterable[Source]) -> Iterator[Chunk]:
         yield from read_chunks(source)
 
 
+def _screen_chunk(chunk: Chunk, schema: Schema) -> Screened:
+    return check_chunk(chunk, schema)[0]
+
+
 def _spill_chunk(chunk: Chunk, schema: Schema, folder: Path) -> tuple[Screened, Spilled]:
-    screened = screen_chunk(chunk, schema)
+    screened, kept = check_chunk(chunk, schema)
+    row_id = pl.concat_str(pl.lit(chunk.source.id + ":"), pl.col("@record")).alias("@row_id")
+    fields = to_fields(kept.with_columns(row_id), schema)
     file = folder / f"rows-{chunk.source.id}-{chunk.first_record:012d}.arrow"
-    screened.kept.write_ipc(file, compression="uncompressed")
-    slim = screened.kept.select(*(name for name in ("row_id", "label") if name in screened.kept.columns))
-    return replace(screened, kept=screened.kept.clear()), Spilled(file, slim)
+    fields.write_ipc(file, compression="uncompressed")
+    return screened, Spilled(file, _slim(fields))
+
+
+def _slim(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(*(name for name in ("row_id", "label") if name in rows.columns))
 
 
 def _reject_faults(faults: list[Fault], chunk: Chunk) -> pl.DataFrame:

@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sftdata.sources import Source, read_chunks
+import polars as pl
+
+from sftdata.records import FIELDS, Task
+from sftdata.sources import read_chunks
+from sftdata.sources.source import Source
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "bird", "hand", "worth", "two", "bush"]
 WORDS += ["capital", "of", "France"]
@@ -37,6 +41,12 @@ def make_conversations(count: int) -> list[dict[str, Any]]:
             turns.append({"role": "assistant", "content": f"{odd[(i + turn) % len(odd)]} {i}"})
         rows.append({"messages": turns})
     return rows
+
+
+def as_rows(conversations: list[Any]) -> pl.DataFrame:
+    """Return a frame with the fields of a causal_lm task; turns need a role and a content only."""
+    wide = [[{"weight": None, "details": None, **turn} for turn in turns] for turns in conversations]
+    return pl.DataFrame({"messages": wide, "tools": [None] * len(wide)}, schema=FIELDS[Task.CAUSAL_LM])
 
 
 def write_jsonl(path: Path, rows: list[Any]) -> Path:

@@ -17,12 +17,14 @@ FILES = {
 
 LAYERS = [
     {"errors", "records"},
-    {"checks", "documents", "manifest"},
+    {"checks", "row_checks", "documents", "functions", "manifest"},
+    {"rules", "expressions", "pandera_schemas"},
     {"recipe", "schema", "ledger", "engine", "plan"},
     {"tokenizers", "shards", "sources"},
     {"stages"},
+    {"rejections", "uniqueness"},
     {"screening", "validation"},
-    {"pipeline", "report", "training"},
+    {"pipeline", "report", "training", "proposal", "editor_schemas"},
     {"cli", ""},
 ]
 """Each layer imports from itself and from those before it. `sources` sit with `shards`: neither knows the other."""

@@ -10,7 +10,7 @@ import pytest
 from examples import make_texts, write_jsonl
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-COMMANDS = ["validate", "prepare", "verify", "inspect", "train", "evaluate", "predict"]
+COMMANDS = ["init", "schema", "validate", "prepare", "verify", "inspect", "train", "evaluate", "predict"]
 
 
 def sftdata(*arguments, **environment):
@@ -94,7 +94,7 @@ BAD_FILES = {
     "a wrong column": ("data.csv", b"txt,label\na,b\n", 1, "missing column 'text'"),
     "a null": ("data.jsonl", b'{"text": null, "label": "a"}\n', 1, "text:not_nullable"),
     "a broken JSON line": ("data.jsonl", b'{"text": "a", "label": "a"}\n{"text": \n', 1, "json:syntax"),
-    "text that is not UTF-8": ("data.csv", b"text,label\ncaf\xe9,a\n", 1, "encoding:utf-8"),
+    "text with bytes of no encoding": ("data.csv", b"text,label\nx\xff\xfe,a\n", 1, "encoding:utf-8"),
     "JSON that is not UTF-8": ("data.jsonl", b'{"text": "caf\xe9", "label": "a"}\n', 1, "encoding:utf-8"),
     "an empty JSON Lines file": ("data.jsonl", b"\n\n", 1, "no record"),
     "no Parquet": ("data.parquet", b"PAR1 not really", 2, "cannot be read"),
@@ -115,7 +115,7 @@ def test_a_bad_file_gives_its_exit_code_and_one_message(table, text_recipe, faul
 def test_a_missing_file_an_unknown_schema_and_a_bad_limit_are_wrong_use(tmp_path, table):
     assert refused(sftdata("validate", tmp_path / "no.csv", "--schema", "text_label"), 2, "no such file", "no.csv")
     assert refused(
-        sftdata("validate", table("text,label\na,b\n"), "--schema", "nowhere"), 2, "alpaca, messages, text_label"
+        sftdata("validate", table("text,label\na,b\n"), "--schema", "nowhere"), 2, "alpaca, messages, prompt_completion"
     )
     limit = sftdata("validate", table("text,label\na,b\n"), "--schema", "text_label", "--max-rejected", "many")
     assert refused(limit, 2, "'many'", "a share")

@@ -77,7 +77,7 @@ def test_what_is_no_text_is_refused(tmp_path):
 
 
 def test_a_missing_file_and_a_directory_are_refused(tmp_path):
-    for path, words in ((tmp_path / "none.yaml", "no such file"), (tmp_path, "cannot be read")):
+    for path, words in ((tmp_path / "none.yaml", "no such file"), (tmp_path, "is no file")):
         with pytest.raises(RecipeError, match=words):
             read_document(path, Outer, RecipeError)
 

@@ -216,7 +216,7 @@ def test_progress_is_told_for_both_passes(text_recipe):
     ("changes", "error", "message"),
     [
         ({"schema": "messages"}, RecipeError, "is for causal_lm"),
-        ({"schema": "nowhere"}, sftdata.errors.SchemaError, "those that do: alpaca, messages, text_label"),
+        ({"schema": "nowhere"}, sftdata.errors.SchemaError, "those that do: alpaca, messages, prompt_completion, "),
         (
             {"sources": [{"path": "nowhere.csv"}, {"path": "*.xyz"}]},
             SourceError,

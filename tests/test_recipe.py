@@ -40,8 +40,8 @@ def test_every_fault_of_a_recipe_is_told_at_once(tmp_path):
     )
     assert [fault.partition(", expected")[0] for fault in found] == [
         "line 3: sources.0.format: found 'cvs'",
-        "line 3: sources.1.path: missing, and it is required",
         "line 3: sources.1.pth: unknown key; did you mean 'path'?",
+        "line 3: sources.1: found none",
         "line 4: tokenize.max_length: found 0",
         "line 4: tokenize.overflw: unknown key; did you mean 'overflow'?",
         "line 5: output.dir: found ''",

@@ -24,7 +24,7 @@ def faults_of(tmp_path, *arguments, **named):
 
 
 def verdict(schema, values):
-    rows = {"source": ["s"], "record": [1], "row_id": ["s:1"]}
+    rows = {"@source": ["s"], "@record": [1]}
     given = {name: values.get(name) for name in schema.columns}
     frame = pl.DataFrame(
         {**rows, **{n: pl.Series([v], dtype=schema.columns[n].polars_dtype) for n, v in given.items()}}
@@ -104,14 +104,15 @@ def test_all_faults_of_a_schema_come_at_once(tmp_path):
     assert found[1].startswith(
         "line 5: columns.label.checks: isin: found 'abc', expected a list; unknown check 'not_blnk'"
     )
-    assert found[1].endswith("did you mean 'not_blank'?")
+    assert "did you mean 'not_blank'?" in found[1]
     assert found[2] == "line 6: parts: found {txt}, but a text_classification task needs {label, text}"
     assert len(found) == 3
 
 
 def test_a_faulty_column_does_not_make_its_part_look_missing(tmp_path):
     assert faults_of(tmp_path, "dtype: integer") == [
-        "line 4: columns.text.dtype: found 'integer', expected 'str', 'int', 'float', 'bool' or 'messages'"
+        "line 4: columns.text.dtype: found 'integer', expected 'str', 'int', 'float', 'bool', "
+        "'messages', 'list[str]', 'pairs' or 'json'"
     ]
 
 
@@ -134,8 +135,8 @@ def test_a_faulty_column_does_not_make_its_part_look_missing(tmp_path):
         ("str_length: {min_value: 5, max_value: 2}", "empty interval"),
         ("'str_matches': '['", "str_matches: unterminated character set"),
         ("str_contains: '(?=a)'", "str_contains: found '(?=a)', which does not fit"),
-        ("in_range: [1, 5]", "in_range() missing required argument: 'max_value'"),
-        ("unique: true", "unknown check 'unique'"),
+        ("in_range: [1, 5]", "in_range: missing argument max_value"),
+        ("unique: 5", "unique: found 5, expected true"),
     ],
 )
 def test_a_check_that_cannot_judge_its_column_is_found_before_the_first_row(tmp_path, check, words):
@@ -172,12 +173,12 @@ def test_a_column_that_may_be_left_out_must_be_nullable(tmp_path):
     assert "must be nullable too" in faults_of(tmp_path, "required: false")[0]
 
 
-@pytest.mark.parametrize("name", ["row_id", "source", "record"])
+@pytest.mark.parametrize("name", ["@row_id", "@source", "@record"])
 def test_a_column_may_not_be_called_as_one_that_sftdata_adds(tmp_path, name):
     path = tmp_path / "s.yaml"
     path.write_text(
-        f"name: s\ntask: text_classification\ncolumns: {{{name}: {{}}, label: {{}}}}\n"
-        f"parts: {{text: {name}, label: label}}\n"
+        f"name: s\ntask: text_classification\ncolumns: {{'{name}': {{}}, label: {{}}}}\n"
+        f"parts: {{text: '{name}', label: label}}\n"
     )
     with pytest.raises(SchemaError, match=f"'{name}' is a column that sftdata adds"):
         load_schema(path)

@@ -4,38 +4,23 @@ A format is three functions (`Format`): read a file in slices, parse a slice int
 stood. To read another format, add one entry to `FORMATS`.
 """
 
-import glob
-import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from sftdata.errors import SourceError
+from sftdata.manifest import digest_file
 from sftdata.recipe import SourceSettings
 from sftdata.schema import Column
-from sftdata.sources import csv, jsonl, parquet
+from sftdata.sources import arrow, batches, columns, conll, csv, hub, json_array, jsonl, parquet, rejected, saved, sql
+from sftdata.sources.finding import find
 from sftdata.sources.parsing import Parsed
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file.
-
-    Attributes:
-        path: where it lies.
-        name: how the recipe or the command calls it; the same on any machine.
-        id: eight hexadecimal digits from the name; the part of a row id before the colon.
-        format: a key of `FORMATS`.
-    """
-
-    path: Path
-    name: str
-    id: str
-    format: str
+from sftdata.sources.source import Slice, Source
 
 
 @dataclass(frozen=True)
@@ -47,12 +32,14 @@ class Chunk:
         first_record: number of the first record; data records count from 1.
         content: what the format's `read` gave.
         bytes: how much of the file this slice covers, roughly; for progress.
+        found: what was found out about the file, such as its encoding; for people.
     """
 
     source: Source
     first_record: int
     content: Any
     bytes: int
+    found: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.content)
@@ -65,50 +52,79 @@ class Chunk:
         """Return the record at `position` of the slice as it stood in the file, as a JSON value."""
         return FORMATS[self.source.format].original(self.content, position)
 
+    def line(self, position: int) -> int | None:
+        """Return the line of the file in which the record at `position` begins, where the format has lines."""
+        find = FORMATS[self.source.format].line
+        return find(self.content, position) if find else None
+
 
 class Format(NamedTuple):
-    """How one file format is read."""
+    """How one file format is read.
+
+    Attributes:
+        suffixes: how names of such files end.
+        read: gives the file in slices.
+        parse: turns the content of a slice into typed columns and faults.
+        original: gives back one record of a content as it stood, as a JSON value.
+        line: gives the line, counted from 1, in which a record of a content begins.
+        identify: gives the size and the digest of a source that is not one file.
+    """
 
     suffixes: tuple[str, ...]
-    read: Callable[[Path], Iterator[tuple[Any, int]]]
+    read: Callable[[Source], Iterator[Slice]]
     parse: Callable[[Any, Mapping[str, Column], str], Parsed]
     original: Callable[[Any, int], Any]
+    line: Callable[[Any, int], int | None] | None = None
+    identify: Callable[[Source], tuple[int, str]] | None = None
 
 
 FORMATS: dict[str, Format] = {
-    "csv": Format((".csv", ".csv.gz"), csv.read, csv.parse, csv.original),
-    "tsv": Format((".tsv", ".tsv.gz"), csv.read_tabs, csv.parse, csv.original),
-    "jsonl": Format((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"), jsonl.read, jsonl.parse, jsonl.original),
-    "parquet": Format((".parquet",), parquet.read, parquet.parse, parquet.original),
+    "csv": Format((".csv",), csv.read, csv.parse, csv.original, csv.line),
+    "tsv": Format((".tsv", ".tab"), csv.read, csv.parse, csv.original, csv.line),
+    "jsonl": Format((".jsonl", ".ndjson"), jsonl.read, jsonl.parse, jsonl.original, jsonl.line),
+    "json": Format((".json",), json_array.read, jsonl.parse, jsonl.original, jsonl.line),
+    "rejected": Format((), rejected.read, rejected.parse, rejected.original, rejected.line),
+    "conll": Format((".conll", ".bio", ".iob"), conll.read, conll.parse, conll.original, conll.line),
+    "parquet": Format((".parquet",), parquet.read, columns.parse, batches.original),
+    "arrow": Format((".arrow", ".ipc", ".feather"), arrow.read, columns.parse, batches.original),
+    "dataset": Format((), saved.read, columns.parse, batches.original, identify=saved.identify),
+    "hub": Format((), hub.read, columns.parse, batches.original, identify=hub.identify),
+    "sql": Format((), sql.read, columns.parse, batches.original, identify=sql.identify),
 }
+"""All formats. Names of text files may also end in the suffix of a compression; `hub` and `sql` are no files."""
 
 
 def find_sources(settings: Iterable[SourceSettings], base: Path = Path()) -> list[Source]:
-    """Find every file that `settings` names, in their order; the files of a glob or directory in order of name.
+    """Find everything that `settings` names, in their order; the files of a pattern or directory in order of name.
 
     Raises:
         SourceError: with everything that is missing, of no known format, or named twice, at once.
     """
-    sources: list[Source] = []
-    faults: list[str] = []
-    for setting in settings:
-        for pattern in [setting.path] if isinstance(setting.path, str) else setting.path:
-            names = _expand(pattern, base, setting.format)
-            if not names:
-                faults.append(_why_nothing(pattern, base))
-            for name in names:
-                found = setting.format or _format_of(name)
-                if found is None:
-                    faults.append(f"{name}: no known format by its name; known: {_known()}; or give `format`")
-                else:
-                    sources.append(_source(base, name, found))
-    faults += [f"{path}: named more than once" for path in _repeated(str(s.path.resolve()) for s in sources)]
-    faults += [
-        f"the id {i} stands for two files; rename one" for i in _repeated({s.name: s.id for s in sources}.values())
-    ]
-    if faults:
-        raise SourceError("\n".join(["sources that cannot be read:", *(f"  {fault}" for fault in faults)]))
-    return sources
+    return find(settings, base, {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes})
+
+
+def size_of(source: Source) -> int:
+    """Return how many bytes a source takes; 0 where that is not known before it is read.
+
+    Raises:
+        SourceError: when the source cannot be reached.
+    """
+    identify = FORMATS[source.format].identify
+    with _told(source):
+        return identify(source)[0] if identify else source.path.stat().st_size
+
+
+def digest_of(source: Source) -> str:
+    """Return `sha256:` and the digest of a source: of its bytes, or of what says which rows it holds.
+
+    A hub dataset counts by its commit and files, a database that is no file by its address and query.
+
+    Raises:
+        SourceError: when the source cannot be reached.
+    """
+    identify = FORMATS[source.format].identify
+    with _told(source):
+        return identify(source)[1] if identify else digest_file(source.path)
 
 
 def read_chunks(source: Source) -> Iterator[Chunk]:
@@ -118,12 +134,10 @@ def read_chunks(source: Source) -> Iterator[Chunk]:
         SourceError: when the file cannot be read at all.
     """
     record = 1
-    try:
-        for content, size in FORMATS[source.format].read(source.path):
-            yield Chunk(source, record, content, size)
+    with _told(source):
+        for content, size, found in FORMATS[source.format].read(source):
+            yield Chunk(source, record, content, size, found)
             record += len(content)
-    except (OSError, EOFError, zlib.error) as cause:
-        raise SourceError(f"{source.name} cannot be read: {cause}") from None
 
 
 def read_originals(sources: Sequence[Source], wanted: pl.DataFrame) -> dict[tuple[str, int], Any]:
@@ -141,39 +155,10 @@ def read_originals(sources: Sequence[Source], wanted: pl.DataFrame) -> dict[tupl
     return found
 
 
-def _expand(pattern: str, base: Path, known_format: str | None) -> list[str]:
-    path = base / pattern
-    if path.is_dir():
-        names = sorted(file.name for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        return [(Path(pattern) / name).as_posix() for name in names if known_format or _format_of(name)]
-    if path.is_file():
-        return [Path(pattern).as_posix()]
-    names = sorted(glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207  # Path.glob refuses absolute patterns
-    return [Path(name).as_posix() for name in names if (base / name).is_file()]
-
-
-def _why_nothing(pattern: str, base: Path) -> str:
-    if (base / pattern).is_dir():
-        return f"{base / pattern}: a directory without a file of a known format; known: {_known()}"
-    kind = "no file matches" if glob.has_magic(pattern) else "no such file"
-    return f"{base / pattern}: {kind}"
-
-
-def _source(base: Path, name: str, found: str) -> Source:
-    return Source(base / name, name, hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8], found)
-
-
-def _format_of(name: str) -> str | None:
-    lower = name.lower()
-    return next((key for key, known in FORMATS.items() if lower.endswith(known.suffixes)), None)
-
-
-def _known() -> str:
-    return ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
-
-
-def _repeated(values: Iterable[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    for value in values:
-        seen[value] = seen.get(value, 0) + 1
-    return [value for value, count in seen.items() if count > 1]
+@contextmanager
+def _told(source: Source) -> Iterator[None]:
+    """Say what the system says about a file in plain words."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as cause:
+        raise SourceError(f"{source.name} cannot be read: {cause}") from None

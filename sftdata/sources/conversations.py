@@ -2,40 +2,64 @@
 
 import polars as pl
 
-from sftdata.records import FIELDS, MESSAGES, PROVENANCE, Task
+from sftdata.records import FIELDS, MESSAGES, RAW_PROVENANCE, Task
 from sftdata.schema import Schema
 
 
 def to_fields(rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Return provenance and task fields of `rows`, which have the schema's columns.
 
-    An instruction and its input become one user turn, joined by a newline as LLaMA-Factory joins them; a system prompt
-    that says something becomes a system turn.
+    An instruction and its input become one user turn, joined by a newline as LLaMA-Factory joins them; what was said
+    earlier comes before; a system prompt that says something becomes a system turn, unless there is one at the start.
+
+    Raises:
+        ValueError: when the schema has no task.
     """
+    if schema.task is None:
+        raise ValueError(f"schema '{schema.name}' has no task, so its rows have no fields")
     parts = {part: pl.col(name) for part, name in schema.parts.items()}
-    if schema.task == Task.CAUSAL_LM and "messages" not in parts:
-        fields = [_instruction_messages(parts).alias("messages")]
-    else:
-        fields = [parts[field].alias(field) for field in FIELDS[schema.task]]
-    return rows.select(*PROVENANCE, *fields)
+    if schema.task == Task.CAUSAL_LM:
+        parts["messages"] = _with_system(_turns(parts), parts.get("system")).cast(MESSAGES)
+        if "tools" in parts:
+            parts["tools"] = pl.when(parts["tools"].str.contains(r"^\[\s*[^\]\s]")).then(parts["tools"])
+    provenance = [pl.col(raw).alias(name) for raw, name in RAW_PROVENANCE.items()]
+    fields = [
+        parts.get(name.removesuffix("_text"), pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in FIELDS[schema.task].items()
+    ]
+    return rows.select(*provenance, *fields)
 
 
-def _instruction_messages(parts: dict[str, pl.Expr]) -> pl.Expr:
-    asked = parts["instruction"]
+def _turns(parts: dict[str, pl.Expr]) -> pl.Expr:
+    """Return the conversation without its system prompt."""
+    if "messages" in parts:
+        return parts["messages"]
+    asked = parts["instruction"] if "instruction" in parts else parts["prompt"]
     if "input" in parts:
         asked = pl.when(_says(parts["input"])).then(asked + "\n" + parts["input"]).otherwise(asked)
-    turns = pl.concat_list(_turn("user", asked), _turn("assistant", parts["response"]))
-    if "system" in parts:
-        turns = (
-            pl.when(_says(parts["system"]))
-            .then(pl.concat_list(_turn("system", parts["system"]), turns))
-            .otherwise(turns)
-        )
-    return turns.cast(MESSAGES)
+    answer = parts["response"] if "response" in parts else parts["completion"]
+    turns = pl.concat_list(_turn(pl.lit("user"), asked), _turn(pl.lit("assistant"), answer))
+    if "history" not in parts:
+        return turns
+    said = parts["history"].list.eval(pl.element().explode(empty_as_null=False))
+    asks = pl.int_range(pl.len()) % 2 == 0
+    role = pl.when(asks).then(pl.lit("user")).otherwise(pl.lit("assistant"))
+    earlier = said.list.eval(_turn(role, pl.element()))
+    return pl.when(earlier.list.len() > 0).then(pl.concat_list(earlier, turns)).otherwise(turns)
 
 
-def _turn(role: str, content: pl.Expr) -> pl.Expr:
-    return pl.struct(pl.lit(role).alias("role"), content.alias("content"))
+def _with_system(turns: pl.Expr, system: pl.Expr | None) -> pl.Expr:
+    if system is None:
+        return turns
+    has_one = (turns.list.first().struct.field("role") == "system").fill_null(value=False)
+    return (
+        pl.when(_says(system) & ~has_one).then(pl.concat_list(_turn(pl.lit("system"), system), turns)).otherwise(turns)
+    )
+
+
+def _turn(role: pl.Expr, content: pl.Expr) -> pl.Expr:
+    nothing = [pl.lit(None, dtype=pl.Float64).alias("weight"), pl.lit(None, dtype=pl.String).alias("details")]
+    return pl.struct(role.alias("role"), content.alias("content"), *nothing)
 
 
 def _says(text: pl.Expr) -> pl.Expr:

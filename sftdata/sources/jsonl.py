@@ -1,189 +1,199 @@
-"""Read JSON Lines: in native code where every line is good, line by line where one is not."""
+"""Read JSON Lines, and parse JSON records: natively where every record is good, one by one where one is not."""
 
+import codecs
+import io
 import json
 import math
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple, cast
 
+import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.json
 
-from sftdata.records import MESSAGES
 from sftdata.schema import Column
-from sftdata.sources.parsing import (
-    CHUNK_BYTES,
-    CHUNK_ROWS,
-    Fault,
-    Parsed,
-    drop_faulty,
-    misfit,
-    null_turns,
-    open_binary,
-)
+from sftdata.sources.encodings import open_text
+from sftdata.sources.json_block import Block, Content, Places, cut_block
+from sftdata.sources.json_native import Refused, find_odd, parse_block
+from sftdata.sources.json_records import judge
+from sftdata.sources.json_text import refuse_constant
+from sftdata.sources.parsing import CHUNK_ROWS, MAX_RECORD, Fault, Parsed
+from sftdata.sources.source import Slice, Source
+from sftdata.sources.values import make_series
 
-Lines = list[bytes]
-"""A slice of a file: its lines without surrounding white space, blank lines left out."""
+WINDOW = 8 * 2**20
+"""Bytes that are read at a time; the whole lines in them make a slice, or several where they are short."""
+
+PARTS = 16
+"""Into how many parts records are divided when the native parser refuses them and does not say for which."""
+
+FEW = 256
+"""As many records are judged one by one sooner than looked through natively for the one at fault."""
 
 DEPTH = 100
 """How deep an original may be nested to be kept as a value."""
 
-DEEPEST = 500
-"""How deep a record is parsed line by line. Python's own limit is near a thousand, and another in each version."""
 
-_UNFIT = object()
+class Piece(NamedTuple):
+    """The columns of some records, and where in the block each stands."""
 
-
-class _Number(str):
-    """A number as it is written, so that `1.10` stays what it is and no size is too large."""
-
-    __slots__ = ()
-    __repr__ = str.__str__
+    frame: pl.DataFrame
+    positions: Places
 
 
-class _Twice:
-    """Stands for the value of a key that is given twice; a fault only where the value is needed."""
-
-    def __repr__(self) -> str:
-        return "a key that is given twice"
-
-
-def read(path: Path) -> Iterator[tuple[Lines, int]]:
-    """Yield slices of a file and the size of each in bytes; a byte order mark is skipped."""
-    with open_binary(path) as file:
-        if file.peek(3)[:3] == b"\xef\xbb\xbf":  # type: ignore[attr-defined]  # both openers give buffered readers
-            file.read(3)
-        while block := file.readlines(CHUNK_BYTES):
-            lines = [line for raw in block if (line := raw.strip())]
-            for start in range(0, len(lines), CHUNK_ROWS):
-                part = lines[start : start + CHUNK_ROWS]
-                yield part, sum(map(len, part)) + len(part)
+def read(source: Source) -> Iterator[Slice]:
+    """Yield slices of a file: its lines that are not blank."""
+    with open_text(source) as text:
+        for block in _read_blocks(text.file, text.encoding):
+            for start in range(0, len(block), CHUNK_ROWS):
+                part = block.take(np.arange(start, min(start + CHUNK_ROWS, len(block))))
+                yield Slice(part, part.full_size or len(part.content), text.found)
 
 
-def parse(lines: Lines, columns: Mapping[str, Column], source: str) -> Parsed:
-    """Turn lines into columns; a key that a line lacks is null."""
-    frame = _parse_natively(lines, columns)
-    if frame is not None:
-        return Parsed(frame, list(range(len(lines))), [])
-    return _parse_each(lines, columns)
+def parse(block: Block, columns: Mapping[str, Column], source: str) -> Parsed:
+    """Turn records into columns; a key that a record lacks is null."""
+    pieces, rest = _parse_natively(block, columns)
+    judged, faults = _judge_each(block, rest, columns)
+    return merge([*pieces, judged], faults)
 
 
-def original(lines: Lines, position: int) -> Any:
-    """Return a record's value, or its line where that is not JSON or a value would lose some of it.
+def original(block: Block, position: int) -> Any:
+    """Return a record's value, or its text where that is not JSON or a value would lose some of it.
 
     Bytes that are not UTF-8 become lone surrogates.
     """
-    line = lines[position]
+    content = block[position]
     try:
-        value = json.loads(
-            line.decode(), parse_constant=_refuse, parse_float=_exact_float, object_pairs_hook=_unique_keys
-        )
+        return load_original(content, DEPTH)
     except (ValueError, RecursionError):
-        return line.decode("utf-8", "surrogateescape")
-    return value if _depth(value) <= DEPTH else line.decode()
+        return codecs.utf_8_decode(content, "surrogateescape", not block.full_size)[0]
 
 
-def _parse_natively(lines: Lines, columns: Mapping[str, Column]) -> pl.DataFrame | None:
-    """Parse all lines with Arrow's reader, which is strict about types; None where a line needs a closer look.
+def load_original(content: bytes, depth: int) -> Any:
+    """Return a record's value in Python's own types.
 
-    A line that is not an object must not get there: pyarrow 26 crashes on the line `null`. It takes NaN, Inf and
-    Infinity for numbers, which JSON does not.
+    Raises:
+        ValueError: when it is not JSON, a value would lose some of it, or it is nested deeper than `depth`.
     """
-    if not all(line.startswith(b"{") and line.endswith(b"}") for line in lines):
-        return None
-    block = b"\n".join(lines)
-    if (b"NaN" in block or b"Inf" in block) and _NO_NUMBER.search(block):
-        return None
-    schema = pa.schema([(name, _arrow_type(column)) for name, column in columns.items()])
-    try:
-        block.decode()
-        table = pa.json.read_json(
-            pa.BufferReader(block),
-            read_options=pa.json.ReadOptions(
-                block_size=min(2**31 - 1, max(2**20, 2 * max(map(len, lines), default=0)))
-            ),
-            parse_options=pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-        )
-    except (UnicodeDecodeError, pa.ArrowInvalid):
-        return None
-    frame = pl.DataFrame(table)
-    return frame.select(columns.keys()) if len(frame) == len(lines) and _is_sound(frame) else None
-
-
-_NO_NUMBER = re.compile(rb"(?:NaN|Inf|Infinity)\s*[,\]}]")
-
-
-def _is_sound(frame: pl.DataFrame) -> bool:
-    """Tell whether there is no float too large to be one, and no null among the turns of a conversation."""
-    return all(
-        series.is_finite().all() if series.dtype == pl.Float64 else not null_turns(series).any()
-        for series in frame
-        if series.dtype in (pl.Float64, MESSAGES)
+    value = json.loads(
+        content.decode(), parse_constant=refuse_constant, parse_float=_exact_float, object_pairs_hook=_unique_keys
     )
+    if _depth(value) > depth:
+        raise ValueError(f"nested deeper than {depth} levels")
+    return value
 
 
-def _arrow_type(column: Column) -> pa.DataType:
-    return {
-        "str": pa.large_string(),
-        "int": pa.int64(),
-        "float": pa.float64(),
-        "bool": pa.bool_(),
-        "messages": pa.list_(pa.struct({"role": pa.large_string(), "content": pa.large_string()})),
-    }[column.dtype]
+def line(block: Block, position: int) -> int:
+    """Return the line of the file in which a record begins."""
+    return int(block.lines[position])
 
 
-def _parse_each(lines: Lines, columns: Mapping[str, Column]) -> Parsed:
-    faults: list[Fault] = []
-    rows: list[list[Any]] = []
-    positions = []
-    for position, line in enumerate(lines):
-        found = _parse_line(line, columns)
+def merge(pieces: Sequence[Piece], faults: list[Fault]) -> Parsed:
+    """Put the records of all pieces in order."""
+    pieces = [piece for piece in pieces if len(piece.positions)] or pieces[:1]
+    if len(pieces) == 1 and not faults:
+        return Parsed(pieces[0].frame, range(len(pieces[0].positions)), [])
+    positions = np.concatenate([piece.positions for piece in pieces])
+    order = np.argsort(positions)
+    frame = pl.concat([piece.frame for piece in pieces], rechunk=True)[order]
+    return Parsed(frame, positions[order].tolist(), sorted(faults, key=lambda fault: fault.position))
+
+
+def make_frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column]) -> pl.DataFrame:
+    """Return the columns of records that were judged good."""
+    rows = list(rows)
+    return pl.DataFrame({name: make_series([row[name] for row in rows], column) for name, column in columns.items()})
+
+
+def _parse_natively(block: Block, columns: Mapping[str, Column]) -> tuple[list[Piece], Places]:
+    """Parse what can be, and return which records are left."""
+    odd = find_odd(block) if not block.full_size else np.ones(1, dtype=bool)
+    pending, rest, pieces = [np.flatnonzero(~odd)], [np.flatnonzero(odd)], []
+    while pending:
+        positions = pending.pop()
+        if not len(positions):
+            continue
+        try:
+            frame, doubtful = parse_block(block.take(positions), columns)
+            pieces.append(Piece(frame.filter(~doubtful) if doubtful.any() else frame, positions[~doubtful]))
+            rest.append(positions[doubtful])
+        except Refused as refused:
+            row = refused.row if refused.row is not None and refused.row < len(positions) else None
+            good, bad = _divide(positions, row)
+            pending += good
+            rest.append(bad)
+    return pieces, np.sort(np.concatenate(rest))
+
+
+def _divide(positions: Places, row: int | None) -> tuple[list[Places], Places]:
+    """Divide records of which one at least is at fault: into some that are tried again, and some to judge each."""
+    if row is not None and row > FEW:
+        return [positions[:row], positions[row + 1 :]], positions[row : row + 1]
+    if row is not None or len(positions) <= FEW:
+        return [positions[FEW:]], positions[:FEW]
+    return np.array_split(positions, PARTS), positions[:0]
+
+
+def _judge_each(block: Block, positions: Places, columns: Mapping[str, Column]) -> tuple[Piece, list[Fault]]:
+    rows, places, faults = [], [], []
+    for position in positions.tolist():
+        found = judge(block[position], columns, block.encoding) if not block.full_size else _refuse_size(block)
         if isinstance(found, dict):
-            rows.append(list(found.values()))
-            positions.append(position)
+            rows.append(found)
+            places.append(position)
         else:
             faults += [Fault(position, reason, detail) for reason, detail in found]
-    schema = {name: column.polars_dtype for name, column in columns.items()}
-    return drop_faulty(pl.DataFrame(rows, schema=schema, orient="row"), positions, faults)
+    return Piece(make_frame(rows, columns), np.array(places, dtype=np.int64)), faults
 
 
-def _parse_line(line: bytes, columns: Mapping[str, Column]) -> dict[str, Any] | list[tuple[str, str]]:
-    try:
-        record = json.loads(
-            line.decode(), parse_constant=_refuse, parse_int=_Number, parse_float=_Number, object_pairs_hook=_mark_twice
-        )
-        if line.count(b"[") + line.count(b"{") > DEEPEST and _depth(record) > DEEPEST:
-            raise RecursionError
-        return _take(record, columns)
-    except UnicodeDecodeError as problem:
-        return [("encoding:utf-8", f"byte {line[problem.start]:#04x} at position {problem.start} is not UTF-8")]
-    except json.JSONDecodeError as problem:
-        return [("json:syntax", f"{problem.msg} at column {problem.colno}")]
-    except ValueError as problem:
-        return [("json:syntax", str(problem))]
-    except RecursionError:  # the native reader has no limit of depth
-        frame = _parse_natively([line], columns)
-        return [("json:syntax", "nested too deeply")] if frame is None else frame.row(0, named=True)
+def _refuse_size(block: Block) -> list[tuple[str, str]]:
+    found = f"a record of {block.full_size:,} bytes, expected at most {MAX_RECORD:,}; its beginning is kept"
+    return [("json:record_size", found)]
 
 
-def _take(record: Any, columns: Mapping[str, Column]) -> dict[str, Any] | list[tuple[str, str]]:
-    if not isinstance(record, dict):
-        return [("json:not_an_object", f"found {_kind(record)}, expected an object")]
-    values = {name: _fit(record.get(name), column) for name, column in columns.items()}
-    unfit = [name for name, value in values.items() if value is _UNFIT]
-    return [misfit(0, name, record[name], columns[name])[1:] for name in unfit] or values
+def _read_blocks(file: BinaryIO, encoding: str) -> Iterator[Block]:
+    """Yield the records of a window; one that is too large stands alone."""
+    held, dropped, line = np.empty(0, np.uint8), 0, 1  # the line that is not at its end yet, and bytes not kept of it
+    while len(content := _read_on(file, held)) > len(held):
+        breaks = np.flatnonzero(content == _BREAK)
+        first = int(breaks[0]) if len(breaks) else len(content)
+        if dropped + first > MAX_RECORD and len(breaks):
+            yield cut_block(content[: min(first, MAX_RECORD)], dropped + first, line, encoding)
+            line, dropped, content, breaks = line + 1, 0, content[first + 1 :], breaks[1:] - first - 1
+        if len(breaks):
+            yield _find_records(content[: breaks[-1] + 1], breaks, line, encoding)
+            line, content = line + len(breaks), content[breaks[-1] + 1 :]
+        held = content[:MAX_RECORD]
+        dropped += len(content) - len(held)
+    if dropped:
+        yield cut_block(held, dropped + len(held), line, encoding)
+    elif len(held):
+        yield _find_records(held, np.zeros(0, np.int64), line, encoding)
 
 
-def _kind(value: Any) -> str:
-    names = {list: "an array", str: "text", bool: "a boolean", _Number: "a number"}
-    return names.get(type(value), "null")
+_BREAK, _RETURN, _SPACE = b"\n\r "
 
 
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")
+def _read_on(file: BinaryIO, held: Content) -> Content:
+    content = np.empty(len(held) + WINDOW, dtype=np.uint8)
+    content[: len(held)] = held
+    count = cast("io.BufferedReader", file).readinto(content[len(held) :].data)
+    return content[: len(held) + count]
+
+
+def _find_records(content: Content, breaks: Places, line: int, encoding: str) -> Block:
+    """Find the lines that are not blank, without the white space around them; the first one has the number `line`."""
+    starts, ends = np.append(0, breaks + 1), np.append(breaks, len(content))
+    ends -= (ends > starts) & (content[ends - 1] == _RETURN)
+    lines = np.flatnonzero(ends > starts)
+    starts, ends = starts[lines], ends[lines]
+    spaced = np.flatnonzero((content[starts] <= _SPACE) | (content[ends - 1] <= _SPACE))
+    for place in spaced.tolist():
+        text = content[starts[place] : ends[place]].tobytes()
+        bare = text.strip()
+        starts[place] += text.find(bare)
+        ends[place] = starts[place] + len(bare)
+    full = ends > starts
+    return Block(content, starts[full], ends[full], lines[full] + line, encoding)
 
 
 def _exact_float(text: str) -> float:
@@ -200,14 +210,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _mark_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        count = Counter(name for name, _ in pairs)
-        record |= {name: _Twice() for name in record if count[name] > 1}
-    return record
-
-
 def _depth(value: Any) -> int:
     level, depth = [value], 0
     while level:
@@ -218,44 +220,3 @@ def _depth(value: Any) -> int:
 
 def _inside(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
-def _fit(value: Any, column: Column) -> Any:
-    """Return `value` as the column takes it, or `_UNFIT`."""
-    if value is None:
-        return None
-    if column.dtype == "str":
-        return _fit_text(_as_written(value) if column.coerce else value)
-    if column.dtype == "messages":
-        return _fit_messages(value)
-    if column.dtype == "bool":
-        return value if isinstance(value, bool) else _UNFIT
-    return _fit_number(value, column.dtype) if isinstance(value, _Number) else _UNFIT
-
-
-def _as_written(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, _Number) else value
-
-
-def _fit_number(text: str, dtype: str) -> Any:
-    if dtype == "float":
-        number = float(text)
-        return number if math.isfinite(number) else _UNFIT
-    if len(text) > 20 or not text.removeprefix("-").isdigit():
-        return _UNFIT
-    return int(text) if -(2**63) <= int(text) < 2**63 else _UNFIT
-
-
-def _fit_text(value: Any) -> Any:
-    return value if type(value) is str and not _LONE_SURROGATE.search(value) else _UNFIT
-
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def _fit_messages(value: Any) -> Any:
-    if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
-        return _UNFIT
-    turns = [{name: turn.get(name) for name in ("role", "content")} for turn in value]
-    fit = all(said is None or _fit_text(said) is not _UNFIT for turn in turns for said in turn.values())
-    return turns if fit else _UNFIT

@@ -1,20 +1,22 @@
 """What parsing a slice of a source gives, and how text becomes the dtype that a column wants."""
 
-import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from sftdata.errors import SourceError
 from sftdata.schema import Column
+from sftdata.sources.turns import Misfit, show
+from sftdata.sources.values import IN_JSON, WANTED, make_series, parse_cell, split_column
 
 CHUNK_ROWS = 50_000
 """Most records of one slice."""
 CHUNK_BYTES = 32 * 2**20
 """Bytes after which a slice ends, so that long rows do not make large slices."""
+MAX_RECORD = 32 * 2**20
+"""Most bytes of one record: a quote or a line that never ends must not take in the whole file."""
 
 
 class Fault(NamedTuple):
@@ -36,13 +38,8 @@ class Parsed:
     """
 
     frame: pl.DataFrame
-    positions: list[int]
+    positions: Sequence[int]
     faults: list[Fault]
-
-
-def open_binary(path: Path) -> BinaryIO:
-    """Open a file for reading, unpacking gzip by its name."""
-    return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def require_columns(found: list[str], columns: Mapping[str, Column], source: str) -> None:
@@ -79,7 +76,7 @@ def cast_text(frame: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[pl.Da
     faults: list[Fault] = []
     for name, column in columns.items():
         before = frame[name]
-        if before.dtype == column.polars_dtype:
+        if before.dtype == column.polars_dtype and column.dtype != "json":
             continue
         after = cast_column(before, column)
         lost = (before.is_not_null() & after.is_null()).arg_true()
@@ -90,15 +87,21 @@ def cast_text(frame: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[pl.Da
 
 def misfit(row: int, name: str, value: Any, column: Column) -> Fault:
     """Say that the value in `row` is not what the column takes."""
-    shown = repr(value.to_list() if isinstance(value, pl.Series) else value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    expected = "a list of turns with text as role and content" if column.dtype == "messages" else column.dtype
-    return Fault(row, f"{name}:dtype", f"{name}: found {shown}, expected {expected}")
+    value = value.to_list() if isinstance(value, pl.Series) else value
+    detail = f"found {show(value)}, expected {WANTED[column.dtype]}"
+    if isinstance(value, str) and column.dtype in IN_JSON:
+        try:
+            parse_cell(value, column)
+        except Misfit as problem:
+            detail = str(problem)
+    return Fault(row, f"{name}:dtype", f"{name}: {detail}")
 
 
 def cast_column(series: pl.Series, column: Column) -> pl.Series:
     """Cast one column; null where a value does not fit."""
     dtype = column.polars_dtype
+    if column.dtype in IN_JSON and series.dtype == pl.String:
+        return _parse_cells(series, column)
     if dtype == pl.Boolean and series.dtype == pl.String:
         words = {"true": True, "false": False, "1": True, "0": False}
         return series.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean).alias(series.name)
@@ -108,6 +111,19 @@ def cast_column(series: pl.Series, column: Column) -> pl.Series:
     if dtype == pl.Float64 and series.dtype.is_integer():  # a float does not hold every large integer
         return after.set(after.cast(series.dtype, strict=False) != series, None)
     return after
+
+
+def _parse_cells(series: pl.Series, column: Column) -> pl.Series:
+    if column.separator:
+        return split_column(series, column.separator)
+    return make_series([_parse_cell(text, column) for text in series], column).alias(series.name)
+
+
+def _parse_cell(text: str | None, column: Column) -> Any:
+    try:
+        return None if text is None else parse_cell(text, column)
+    except Misfit:
+        return None
 
 
 def _can_cast(found: pl.DataType, column: Column) -> bool:
@@ -124,7 +140,7 @@ def null_turns(messages: pl.Series) -> pl.Series:
     return messages.list.eval(pl.element().is_null()).list.any().fill_null(False)
 
 
-def drop_faulty(frame: pl.DataFrame, positions: list[int], faults: list[Fault]) -> Parsed:
+def drop_faulty(frame: pl.DataFrame, positions: Sequence[int], faults: list[Fault]) -> Parsed:
     """Leave out of `frame` the records that have a fault; faults go by position in the slice."""
     bad = {fault.position for fault in faults}
     if not bad:

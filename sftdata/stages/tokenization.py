@@ -86,7 +86,8 @@ class Tokenized:
 def tokenize_rows(rows: pl.DataFrame, settings: Tokenization) -> Tokenized:
     """Turn a chunk of rows into examples.
 
-    Reasons of rejection: `special_token_in_text`, `template_refused`, `response_rewritten`, `response_boundary` (a
+    Reasons of rejection: `special_token_in_text`, `template_refused`, `response_has:KEY` (a response is more than its
+    content, such as tool calls), `weight:fraction`, `response_rewritten`, `response_boundary` (a
     token spans the edge of a response), `no_tokens`, `too_long`, `nothing_trained` (after truncation),
     `label:not_in_train`.
     """
@@ -143,8 +144,10 @@ def _tokenize_texts(rows: pl.DataFrame, settings: Tokenization, drop: _Drop) -> 
 
 def _tokenize_conversations(rows: pl.DataFrame, settings: Tokenization, drop: _Drop) -> tuple[Encoded, Labels]:
     """Render and encode conversations, and label the tokens of responses, shape `[tokens]`."""
-    said = rows["messages"].list.eval(pl.element().struct.field("content")).list.join("\n")
-    _drop_control_tokens(said, settings, drop)
+    turn = pl.element().struct
+    said = pl.col("messages").list.eval(pl.concat_str(turn.field("content", "details"), ignore_nulls=True))
+    everything = pl.concat_str(said.list.join("\n"), "tools", ignore_nulls=True)
+    _drop_control_tokens(rows.select(everything).to_series(), settings, drop)
     rendered = render_conversations(rows, settings.renderer)
     for (reason, detail), group in rendered.drop_nulls("reason").group_by("reason", "detail", maintain_order=True):
         drop.add(group["index"].to_numpy().astype(np.int64), str(reason), str(detail))

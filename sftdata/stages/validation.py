@@ -1,78 +1,174 @@
-"""Check every row against the schema; pandera judges."""
+"""Check every row against the schema, and give every reason of every bad one.
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+pandera is the language and the judge: the verdict is that of `Schema.to_pandera()`, row for row. What the rules of a
+schema say is computed as polars expressions, which a test holds against pandera's own verdict; what a person wrote in
+Python, a check of one's own or those of a whole pandera schema, is run by pandera itself.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import polars as pl
 
-from sftdata.records import StageResult, no_rejections, reject
+from sftdata.errors import SchemaError
+from sftdata.expressions import first_line
+from sftdata.records import RAW_PROVENANCE, StageResult, no_rejections, reject, shorten
+from sftdata.rules import Rule
 from sftdata.schema import Schema
 
-if TYPE_CHECKING:
-    from pandera.errors import SchemaError
-
 STAGE = "validate"
+
+PIECES = 16
+"""In how many pieces rows are cut, at most, to find those on which a rule raises."""
 
 
 def validate_rows(rows: pl.DataFrame, schema: Schema) -> StageResult:
     """Reject each row that breaks the schema, with every reason: `column:check`, and the value as detail.
 
+    Uniqueness is not judged here, for a chunk cannot tell.
+
     Args:
-        rows: provenance and the schema's columns, in the schema's dtypes.
+        rows: `@source`, `@record` and the schema's columns, in the schema's dtypes.
         schema: what must hold.
+
+    Raises:
+        SchemaError: when a check of one's own does not give one boolean for each row.
     """
-    failures = _find_failures(rows, schema)
+    judged = rows.select(schema.columns.keys())
+    failures = _judge_by_pandera(judged, schema) if schema.judge else _find_failures(judged, schema.rules, schema.name)
     if not failures:
         return StageResult(rows, no_rejections())
-    bad = pl.Series(sorted(failures), dtype=pl.UInt32)
-    lost = rows[bad]
-    reasons = [[reason for reason, _ in failures[row]] for row in bad]
+    bad = sorted(failures)
+    reasons = [list(dict.fromkeys(reason for reason, _ in failures[row])) for row in bad]
     details = ["; ".join(detail for _, detail in failures[row]) for row in bad]
-    kept = rows.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(bad.implode()))
-    return StageResult(kept, reject(lost, STAGE, reasons, details))
+    keep = pl.Series([True]).new_from_index(0, len(rows)).scatter(bad, False)
+    return StageResult(rows.filter(keep), reject(rows[bad].select(_PROVENANCE), STAGE, reasons, details))
 
 
-def _find_failures(rows: pl.DataFrame, schema: Schema) -> dict[int, list[tuple[str, str]]]:
-    import pandera.polars as pa
-    from pandera.config import ValidationDepth, config_context
+_PROVENANCE = [pl.col(raw).alias(name) for raw, name in RAW_PROVENANCE.items() if name != "row_id"]
 
-    # said here, for an environment variable of pandera's could otherwise turn the checks off
-    everything = config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA)
+Failures = dict[int, list[tuple[str, str]]]
+
+
+def _judge_by_pandera(rows: pl.DataFrame, schema: Schema) -> Failures:
+    from sftdata.pandera_schemas import cast_rows, rules_of
+
+    judge = schema.to_pandera()
+    rows, failures = cast_rows(rows, judge)
+    for row, why in _find_failures(rows, rules_of(judge), schema.name).items():
+        known = failures.setdefault(row, [])
+        missing = {f"{reason.removesuffix(':dtype')}:not_nullable" for reason, _ in known}  # for it is null once cast
+        known += [(reason, detail) for reason, detail in why if reason not in missing]
+    return failures
+
+
+def _find_failures(rows: pl.DataFrame, rules: list[Rule], schema: str) -> Failures:
+    """Return for each row that fails, by its position, the reasons and details in the order of the rules."""
+    if not len(rows) or not rules:
+        return {}
+    verdicts, raised = _judge(rows, rules, schema)
+    bad = (~verdicts.select(pl.all_horizontal(pl.all())).to_series()).arg_true()
+    failures: Failures = {}
+    for row, of_row in zip(bad, verdicts[bad].iter_rows(), strict=True):
+        broken = [(place, rule) for place, (rule, good) in enumerate(zip(rules, of_row, strict=True)) if not good]
+        failures[row] = [
+            (rule.reason, raised.get((place, row)) or _describe(rule, rows, row)) for place, rule in broken
+        ]
+    return failures
+
+
+def _judge(rows: pl.DataFrame, rules: list[Rule], schema: str) -> tuple[pl.DataFrame, dict[tuple[int, int], str]]:
+    """Return one boolean column a rule, without nulls; and what a rule said when it raised, by (rule, row)."""
+    compiled = [rule.expression.fill_null(value=True) for rule in rules if rule.expression is not None]
+    if len(compiled) == len(rules):
+        try:
+            return rows.select(verdict.alias(str(place)) for place, verdict in enumerate(compiled)), {}
+        except _RAISED:
+            pass  # one of them fails on some row; find out which, on which
+    raised: dict[tuple[int, int], str] = {}
+    columns = []
+    for place, rule in enumerate(rules):
+        column, failed = _judge_rule(rule, rows, schema)
+        columns.append(column.alias(str(place)))
+        raised |= {(place, row): f"{rule.reason}: {problem}" for row, problem in failed.items()}
+    return pl.DataFrame(columns), raised
+
+
+Judged = tuple[pl.Series, dict[int, str]]
+"""The verdicts of a rule, and what it said where it raised, by the position of the row: such a row is bad."""
+
+Run = Callable[[pl.DataFrame], pl.Series]
+
+
+def _judge_rule(rule: Rule, rows: pl.DataFrame, schema: str) -> Judged:
+    """Run one rule; where it raises, find the rows on which it does.
+
+    That costs a call a value for a function of one value. For others it costs at most a fifteenth more runs than there
+    are rows, and two where the rule says the same of no rows at all: it raises then whatever the rows.
+    """
+    run = _runner(rule, schema)
+    verdict, problem = _attempt(run, rows)
+    if verdict is not None:
+        return verdict, {}
+    if rule.element_wise and rule.column is not None:
+        from sftdata.pandera_schemas import judge_values
+
+        return judge_values(rows[rule.column], rule)
+    if _attempt(run, rows[:0])[1] == problem:
+        return pl.Series([False]).new_from_index(0, len(rows)), dict.fromkeys(range(len(rows)), problem)
+    return _judge_pieces(run, rows, 0)
+
+
+def _judge_pieces(run: Run, rows: pl.DataFrame, start: int) -> Judged:
+    size = 1
+    while size * PIECES < len(rows):
+        size *= PIECES
+    verdicts: list[pl.Series] = []
+    raised: dict[int, str] = {}
+    for at in range(0, len(rows), size):
+        piece = rows[at : at + size]
+        verdict, problem = _attempt(run, piece)
+        if verdict is None and len(piece) > 1:
+            verdict, of_piece = _judge_pieces(run, piece, start + at)
+            raised |= of_piece
+        elif verdict is None:
+            raised[start + at] = problem
+        verdicts.append(pl.Series([False]) if verdict is None else verdict)
+    return pl.concat(verdicts), raised
+
+
+def _attempt(run: Run, rows: pl.DataFrame) -> tuple[pl.Series | None, str]:
+    """Return the verdicts, or None and what went wrong."""
     try:
-        # lazy=True collects all failures; on an eager frame, for a LazyFrame would be checked by its schema only
-        with everything:
-            schema.to_pandera().validate(rows.select(schema.columns.keys()), lazy=True)
-    except pa.errors.SchemaErrors as found:
-        failures: dict[int, list[tuple[str, str]]] = {}
-        for error in found.schema_errors:
-            for row in _failing_rows(error, len(rows)):
-                failures.setdefault(row, []).append(_describe(error, rows[error.schema.name][row]))
-        return failures
-    return {}
+        return run(rows), ""
+    except SchemaError:
+        raise
+    except _RAISED as cause:
+        return None, f"raised {type(cause).__name__}: {first_line(cause)}"
 
 
-def _describe(error: "SchemaError", value: Any) -> tuple[str, str]:
-    column, check = error.schema.name, error.check
-    if isinstance(check, str):  # one of pandera's own, of which chunks with the right dtypes meet only this
-        return f"{column}:{check}", f"{column} is missing" if check == "not_nullable" else f"{column} fails {check}"
-    shown = value.to_list() if isinstance(value, pl.Series) else value
-    return f"{column}:{check.name}", f"{column}: found {_shorten(repr(shown))}, expected {_rule(check)}"
+def _runner(rule: Rule, schema: str) -> Run:
+    if rule.expression is not None:
+        verdict = rule.expression.fill_null(value=True)
+        return lambda rows: rows.select(verdict).to_series()
+    from sftdata.pandera_schemas import run_check
+
+    return partial(run_check, rule=rule, where=schema)
 
 
-def _rule(check: Any) -> str:
-    """Return what a check asks for, without a list of values that nobody would read to its end."""
-    values = (check.statistics or {}).get("allowed_values", ())
-    return f"one of {len(values)} values" if len(values) > 5 else _shorten(check.error or check.name, 60)
+_RAISED = (Exception, pl.exceptions.PanicException)
 
 
-def _failing_rows(error: "SchemaError", count: int) -> Iterator[int]:
-    """Yield the rows that one failed check names; all of them where the check could not say which."""
-    output = error.check_output
-    if not isinstance(output, pl.DataFrame) or len(output) != count:
-        yield from range(count)
-        return
-    yield from (~output.to_series().fill_null(value=False)).arg_true().to_list()
+def _describe(rule: Rule, rows: pl.DataFrame, row: int) -> str:
+    if rule.reason.endswith(":not_nullable") and rule.column is not None:
+        return f"{rule.column} is missing" if rows[rule.column][row] is None else f"{rule.column} is NaN"
+    if rule.column is not None:
+        return f"{rule.column}: found {_show(rows[rule.column][row])}, expected {shorten(rule.asks, 60)}"
+    names = rows.columns if rule.expression is None else dict.fromkeys(rule.expression.meta.root_names())
+    found = ", ".join(f"{name} {_show(rows[name][row])}" for name in names)
+    return f"{rule.reason}: found {shorten(found, 300)}; expected {shorten(rule.asks)}"
 
 
-def _shorten(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _show(value: Any) -> str:
+    return shorten(repr(value.to_list() if isinstance(value, pl.Series) else value))

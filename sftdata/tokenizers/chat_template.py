@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sftdata.errors import TokenizerError
 
-Turn = Mapping[str, str]
+Turn = Mapping[str, Any]
 
 
 class TemplateRefused(Exception):  # noqa: N818
@@ -55,7 +55,7 @@ class ChatTemplate:
             ) from None
         self._variables = dict(named_tokens)
 
-    def render(self, messages: Sequence[Turn], *, add_generation_prompt: bool = False) -> str:
+    def render(self, messages: Sequence[Turn], tools: Any = None, *, add_generation_prompt: bool = False) -> str:
         """Return the text of a conversation.
 
         Raises:
@@ -64,7 +64,7 @@ class ChatTemplate:
         try:
             return self._template.render(
                 messages=messages,
-                tools=None,
+                tools=tools,
                 documents=None,
                 add_generation_prompt=add_generation_prompt,
                 **self._variables,

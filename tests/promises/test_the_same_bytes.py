@@ -11,7 +11,7 @@ import pytest
 from examples import make_conversations, make_texts
 
 import sftdata
-from sftdata.sources import jsonl
+from sftdata.sources import parsing
 
 
 def files_of(out: Path) -> dict[str, bytes]:
@@ -42,7 +42,7 @@ def test_workers_and_hash_seed_do_not_change_a_byte(request, monkeypatch, kind):
 
 
 def test_several_chunks_give_the_same_rows_for_any_number_of_workers(monkeypatch, tmp_path, text_recipe):
-    monkeypatch.setattr(jsonl, "CHUNK_ROWS", 30)
+    monkeypatch.setattr(parsing, "CHUNK_ROWS", 30)
     recipe = sftdata.load_recipe(text_recipe(make_texts(400), output={"dir": "out", "shard_size": "5KB"}))
     results = []
     for workers in (1, 2, 4):

@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 import transformers
+from examples import as_rows
 
 import sftdata
 from sftdata import IGNORE_INDEX
-from sftdata.records import MESSAGES
 from sftdata.tokenizers.backends import choose_backend, make_backend
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
 from sftdata.tokenizers.loading import load_tokenizer
@@ -118,7 +118,7 @@ def test_every_template_renders_as_transformers_does_and_spans_hold_the_response
     ours = load_tokenizer(str(assets / "qwen3"))
     renderer = Renderer(ChatTemplate(source, ours.named_tokens()), ENDS)
     talks = list(conversations())
-    done = render_conversations(pl.DataFrame({"messages": talks}, schema={"messages": MESSAGES}), renderer)
+    done = render_conversations(as_rows(talks), renderer)
     kept = 0
     for row, messages in zip(done.iter_rows(named=True), talks, strict=True):
         try:

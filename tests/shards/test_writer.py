@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from sftdata.errors import VerificationError
+from sftdata.recipe import TASKS
 from sftdata.records import IGNORE_INDEX, Task
 from sftdata.shards.layout import dataset_dict_file, example_schema
 from sftdata.shards.writer import SplitWriter, count_trained
@@ -20,7 +21,7 @@ def turn(i, length=4):
     return {"row_id": f"s:{i}", "input_ids": [i] * length, "labels": [IGNORE_INDEX] + [i] * (length - 1)}
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", TASKS)
 def test_datasets_reads_what_was_written_with_its_features(tmp_path, task):
     rows = [turn(1), turn(2)] if task == Task.CAUSAL_LM else [{"row_id": "s:1", "input_ids": [1], "labels": 1}]
     names = ("no", "yes") if task == Task.TEXT_CLASSIFICATION else None

@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from examples import make_conversations, make_texts
+from examples import as_rows, make_conversations, make_texts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sftdata.errors import TokenizerError
-from sftdata.records import IGNORE_INDEX, MESSAGES, Task
+from sftdata.records import IGNORE_INDEX, Task
 from sftdata.stages.tokenization import Tokenization, positions_in_rows, texts_to_prove, tokenize_rows, wrap
 from sftdata.tokenizers.backends import choose_backend
 from sftdata.tokenizers.loading import load_tokenizer
@@ -25,7 +25,7 @@ def texts(rows):
 
 
 def chats(rows):
-    return add_provenance(pl.DataFrame({"messages": [row["messages"] for row in rows]}, schema={"messages": MESSAGES}))
+    return add_provenance(as_rows([row["messages"] for row in rows]))
 
 
 def add_provenance(frame):

@@ -2,10 +2,10 @@
 
 import polars as pl
 import pytest
+from examples import as_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdata.records import MESSAGES
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
 from sftdata.tokenizers.rendering import Renderer, find_end_token, render_conversations
 from sftdata.tokenizers.shapes import Slot, compile_shape
@@ -77,10 +77,6 @@ CONVERSATION = st.builds(
 )
 
 
-def frame(conversations):
-    return pl.DataFrame({"messages": conversations}, schema={"messages": MESSAGES})
-
-
 def renderer(name):
     return Renderer(ChatTemplate(TEMPLATES[name], {}), ("<|im_start|>", "<|im_end|>"))
 
@@ -90,7 +86,7 @@ def renderer(name):
 @given(conversations=st.lists(CONVERSATION, max_size=6))
 def test_every_row_equals_its_real_render_and_every_span_is_its_response(name, conversations):
     by = renderer(name)
-    done = render_conversations(frame(conversations), by)
+    done = render_conversations(as_rows(conversations), by)
     assert done["index"].to_list() == list(range(len(conversations)))
     for row, messages in zip(done.iter_rows(named=True), conversations, strict=True):
         try:
@@ -115,7 +111,7 @@ def test_every_row_equals_its_real_render_and_every_span_is_its_response(name, c
 def test_usual_templates_are_compiled_and_keep_every_plain_row(name):
     roles = ["system", "user", "assistant", "user", "assistant"]
     assert compile_shape(renderer(name).template, roles) is not None
-    rows = frame([[{"role": role, "content": f"{role} {i}"} for role in roles] for i in range(5)])
+    rows = as_rows([[{"role": role, "content": f"{role} {i}"} for role in roles] for i in range(5)])
     done = render_conversations(rows, renderer(name))
     assert done["reason"].null_count() == 5
     assert done["text"].n_unique() == 5
@@ -124,14 +120,14 @@ def test_usual_templates_are_compiled_and_keep_every_plain_row(name):
 @pytest.mark.parametrize("name", ["drops responses", "twice", "upper case"])
 def test_a_template_that_changes_responses_rejects_rows_and_never_guesses(name):
     done = render_conversations(
-        frame([[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]]), renderer(name)
+        as_rows([[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]]), renderer(name)
     )
     assert done["reason"].to_list() == ["response_rewritten"]
 
 
 def test_a_template_that_quotes_still_knows_where_the_response_is():
     done = render_conversations(
-        frame([[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]]), renderer("quotes")
+        as_rows([[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]]), renderer("quotes")
     )
     assert done["text"][0] == '"Hi"<|im_end|>"Yo"<|im_end|>'
     assert (done["starts"][0].to_list(), done["ends"][0].to_list()) == ([15], [17])
@@ -139,7 +135,7 @@ def test_a_template_that_quotes_still_knows_where_the_response_is():
 
 def test_sliced_and_chunked_rows_render_alike():
     rows = [[{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"a{i}"}] for i in range(9)]
-    whole = frame(rows)
+    whole = as_rows(rows)
     parts = pl.concat([whole[:4], whole[4:]], rechunk=False)
     by = renderer("chatml")
     assert render_conversations(parts, by).equals(render_conversations(whole, by))
@@ -157,3 +153,49 @@ def test_a_probe_gives_up_on_questions_it_does_not_understand():
 def test_the_end_token_is_the_longest_that_follows_directly():
     assert find_end_token("<|eot|>\n", ("<|e", "<|eot|>")) == "<|eot|>"
     assert find_end_token("\n<|eot|>", ("<|eot|>",)) == ""
+
+
+TOOLS = "{% if tools %}{{ tools | tojson }}{% endif %}" + CHATML.replace(
+    "{{ m['content'] }}", "{{ m.name if m.name }}{{ m['content'] }}"
+)
+ASKS = {"role": "user", "content": "q"}
+SAYS = {"role": "assistant", "content": "a"}
+
+
+def spoken_of(row):
+    text = row["text"].encode()
+    return [text[start:end].decode() for start, end in zip(row["starts"], row["ends"], strict=True)]
+
+
+def test_tools_and_other_keys_of_a_turn_reach_the_template_as_they_are_written():
+    by = Renderer(ChatTemplate(TOOLS, {}), ("<|im_end|>",))
+    rows = as_rows([[ASKS, {"role": "tool", "content": "5", "details": '{"name": "add"}'}, SAYS], [ASKS, SAYS]])
+    rows = rows.with_columns(pl.Series("tools", ['[{"b": 1.10, "a": null}]', None]))
+    first, second = render_conversations(rows, by).iter_rows(named=True)
+    assert first["text"].startswith('[{"b": 1.1, "a": null}]<|im_start|>')
+    assert "tool\nadd5<|im_end|>" in first["text"]
+    assert spoken_of(first) == spoken_of(second) == ["a<|im_end|>"]
+    assert second["text"] == by.template.render([ASKS, SAYS])
+
+
+@pytest.mark.parametrize("weights", [(0.0, 1.0), (None, 0.0), (1.0, None), (0.0, 0.0)])
+def test_a_response_of_weight_zero_is_not_trained(weights):
+    talk = [ASKS, {**SAYS, "content": "one", "weight": weights[0]}, ASKS]
+    talk.append({**SAYS, "content": "two", "weight": weights[1]})
+    (row,) = render_conversations(as_rows([talk]), renderer("chatml")).iter_rows(named=True)
+    wanted = [said for said, weight in zip(("one", "two"), weights, strict=True) if weight != 0]
+    assert spoken_of(row) == [f"{said}<|im_end|>" for said in wanted]
+
+
+@pytest.mark.parametrize(
+    ("turn", "reason"),
+    [
+        ({"content": None, "details": '{"tool_calls": [{"function": {"name": "f"}}]}'}, "response_has:tool_calls"),
+        ({"details": '{"reasoning_content": "because"}'}, "response_has:reasoning_content"),
+        ({"weight": 0.5}, "weight:fraction"),
+    ],
+)
+def test_a_response_whose_labels_cannot_be_proved_is_rejected_with_a_reason(turn, reason):
+    done = render_conversations(as_rows([[ASKS, {**SAYS, **turn}], [ASKS, SAYS]]), renderer("chatml"))
+    assert done["reason"].to_list() == [reason, None]
+    assert done["text"].is_null().to_list() == [True, False]

@@ -9,6 +9,7 @@ import transformers
 from tiny import LABELS, settings
 
 from sftdata.plan import make_plan
+from sftdata.recipe import TASKS
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
 from sftdata.training.heads import HEADS
@@ -57,7 +58,7 @@ def load(task, bert, llama):
     return load_weights(str(source), config, task)
 
 
-@pytest.fixture(params=list(Task))
+@pytest.fixture(params=TASKS)
 def task(request):
     return request.param
 

@@ -1,0 +1,99 @@
+"""What people call the columns that play a part, in English and in Chinese, the surest name first."""
+
+MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "dialogues", "chat", "turns", "对话")
+SYSTEM = ("system", "system_prompt", "system_message", "系统", "系统提示")
+TOOLS = ("tools", "functions", "function", "工具")
+HISTORY = ("history", "历史")
+
+INSTRUCTION = ("instruction", "instructions", "指令")
+INPUT = ("input", "inputs", "context", "输入")
+RESPONSE = ("output", "response", "answer", "completion", "outputs", "reply", "target", "输出", "回复", "回答", "答案")
+
+PROMPT = ("prompt", "question", "query", "problem", "user", "input", "问题", "提问", "输入")
+COMPLETION = (
+    *("completion", "response", "answer", "chosen", "reply", "solution", "output", "assistant"),
+    *("回答", "答案", "回复", "输出"),
+)
+
+SOURCE = ("source", "src", "source_text", "article", "document", "dialogue", "text", "original", "原文", "正文")
+TARGET = ("target", "tgt", "target_text", "translation", "summary", "highlights", "abstract", "译文", "摘要", "总结")
+LANGUAGES = ("en", "zh", "de", "fr", "es", "ja", "ko", "ru", "it", "pt", "ar", "english", "chinese", "英文", "中文")
+
+TEXT = (
+    *("text", "sentence", "content", "review", "review_text", "reviewtext", "comment", "body", "message", "tweet"),
+    *("document", "description", "question", "query", "sms", "post", "abstract", "headline", "title", "prompt"),
+    *("文本", "内容", "评论", "评价", "句子", "正文", "标题", "问题"),
+)
+LABEL = (
+    *("label_text", "label_name", "label", "labels", "category", "class", "sentiment", "intent", "topic", "emotion"),
+    *("tag", "target", "polarity", "y", "type", "标签", "类别", "分类", "情感"),
+)
+LABELS = ("labels", "tags", "categories", "topics", "genres", "classes", "emotions", "keywords", "label", "标签")
+SCORE = (
+    "score",
+    "rating",
+    "stars",
+    "grade",
+    "similarity",
+    "value",
+    "label",
+    "target",
+    "y",
+    "分数",
+    "评分",
+    "得分",
+    "星级",
+)
+
+TOKENS = ("tokens", "words", "chars", "characters", "词", "字")
+TAGS = ("tags", "ner_tags", "labels", "ner", "pos_tags", "chunk_tags", "pos", "标签")
+
+ID = ("id", "_id", "uuid", "guid", "uid", "idx", "index", "row_id", "key", "编号", "序号")
+
+KNOWN = frozenset[str]().union(
+    *(MESSAGES, SYSTEM, TOOLS, HISTORY, INSTRUCTION, INPUT, RESPONSE, PROMPT, COMPLETION, SOURCE, TARGET, LANGUAGES),
+    *(TEXT, LABEL, LABELS, SCORE, TOKENS, TAGS, ID),
+)
+"""All of these names."""
+
+ROLES = {
+    "human": "user",
+    "prompter": "user",
+    "user": "user",
+    "customer": "user",
+    "用户": "user",
+    "人类": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "assistant": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "ai": "assistant",
+    "agent": "assistant",
+    "助手": "assistant",
+    "system": "system",
+    "系统": "system",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+    "function_call": "tool_calls",
+}
+"""What sources call the roles, in lower case, and what we call them."""
+
+TURN_KEYS = (
+    ("role", "content"),
+    ("from", "value"),
+    ("role", "value"),
+    ("role", "text"),
+    ("from", "content"),
+    ("speaker", "text"),
+    ("speaker", "content"),
+    ("sender", "text"),
+    ("author", "content"),
+    ("author", "text"),
+)
+"""What turns call their role and their content."""

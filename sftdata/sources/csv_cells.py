@@ -1,0 +1,89 @@
+"""Find the cells of valid records with Arrow's reader, which takes all that is valid as the standard library's does."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from sftdata.errors import LedgerError
+from sftdata.schema import Column
+from sftdata.sources.csv_windows import Window
+
+Ragged = list[tuple[int, int]]
+"""Of records with more or fewer fields than the header: the number among those parsed, and of their fields."""
+
+
+def parse_cells(
+    window: Window, positions: NDArray[np.int64], columns: Mapping[str, Column]
+) -> tuple[pl.DataFrame, Ragged]:
+    """Parse the records at `positions`, which are valid.
+
+    Returns:
+        A text column for each of `columns`, null where a cell is empty or there is no such column, without those
+        records that have more or fewer fields than the header; and what these are.
+
+    Raises:
+        LedgerError: when a record is lost.
+    """
+    places = {name: window.header.index(name) for name in columns if name in window.header}
+    text = _join(window, positions)
+    if not text:
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String())), []
+    frame, ragged = _read(text, window, sorted(places.values()))
+    if len(frame) + len(ragged) != len(positions):
+        raise LedgerError(f"{len(positions)} records were found, and {len(frame)} + {len(ragged)} were parsed")
+    cells = {name: frame[str(places[name])] if name in places else _nothing(len(frame)) for name in columns}
+    return pl.DataFrame(cells), ragged
+
+
+def _nothing(rows: int) -> pl.Series:
+    return pl.Series([None], dtype=pl.String).new_from_index(0, rows)
+
+
+def _join(window: Window, positions: NDArray[np.int64]) -> bytes | bytearray:
+    """Return the bytes of some records, one after the other."""
+    if not len(positions):
+        return b""
+    starts, ends = window.records.starts[positions], window.records.ends[positions]
+    gaps = np.flatnonzero(starts[1:] != ends[:-1])
+    firsts, lasts = starts[np.append(0, gaps + 1)].tolist(), ends[np.append(gaps, len(ends) - 1)].tolist()
+    if (firsts, lasts) == ([0], [len(window.data)]):
+        return window.data
+    return b"".join(window.data[first:last] for first, last in zip(firsts, lasts, strict=True))
+
+
+def _read(text: bytes | bytearray, window: Window, places: list[int]) -> tuple[pl.DataFrame, Ragged]:
+    names = [str(place) for place in places or [0]]
+    ragged: Ragged = []
+
+    def leave_out(row: Any) -> str:
+        ragged.append((row.number - 1, row.actual_columns))
+        return "skip"
+
+    table = pa.csv.read_csv(
+        pa.BufferReader(text),
+        pa.csv.ReadOptions(
+            use_threads=False,
+            block_size=len(text) + 1,
+            column_names=[str(place) for place in range(len(window.header))],
+        ),
+        pa.csv.ParseOptions(
+            delimiter=window.dialect.delimiter,
+            quote_char='"' if window.dialect.quoting else False,
+            newlines_in_values=True,
+            invalid_row_handler=leave_out,
+        ),
+        pa.csv.ConvertOptions(
+            check_utf8=False,  # checked before, all at once
+            include_columns=names,
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        ),
+    )
+    return pl.DataFrame(table), ragged

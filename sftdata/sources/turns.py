@@ -1,0 +1,187 @@
+"""Turn conversations as their sources have them into turns of ours, value by value or a column at a time."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sftdata.records import MESSAGES
+from sftdata.schema import Column
+from sftdata.sources.json_text import LONE_SURROGATE, Number, dump_json, load_json
+
+Turn = dict[str, Any]
+"""A turn as `records.TURN` has it."""
+
+_PARTS = {"role": pa.large_string(), "content": pa.large_string(), "weight": pa.float64(), "details": pa.large_string()}
+
+TOOL_CALLS = "tool_calls"
+"""What a schema calls the role of a turn whose content is the JSON of its tool calls."""
+
+
+class Misfit(Exception):  # noqa: N818
+    """A value is not what its column takes; the message says what was found and what was expected."""
+
+
+def fit_turns(value: Any, column: Column) -> list[Turn]:
+    """Return a conversation as turns of ours; what else a turn says stands in its `details` as it was written.
+
+    Args:
+        value: JSON as `load_json` gives it, or of Python's own types.
+        column: says what the turns call their parts and their roles.
+
+    Raises:
+        Misfit: when it is no conversation.
+    """
+    if not isinstance(value, list):
+        raise Misfit(f"found {show(value)}, expected a list of turns")
+    reserved = {column.keys.role, column.keys.content, "weight", "train"}
+    return [_fit_turn(turn, column, reserved, f"turn {number}") for number, turn in enumerate(value, start=1)]
+
+
+def make_turns(conversations: Sequence[list[Turn] | None]) -> pl.Series:
+    """Return conversations as a column, dtype `records.MESSAGES`; polars would look at every turn anew."""
+    turns = [turn for turns in conversations for turn in turns or ()]
+    parts = {part: pa.array([turn[part] for turn in turns], kind) for part, kind in _PARTS.items()}
+    offsets = np.cumsum([0, *(len(turns or ()) for turns in conversations)])
+    return _join_turns(parts, offsets, pa.array([turns is None for turns in conversations], pa.bool_()))
+
+
+def widen_turns(found: pa.Array | pa.ChunkedArray, column: Column) -> tuple[pl.Series, NDArray[np.bool_]]:
+    """Bring a column of plain conversations into turns of ours.
+
+    Args:
+        found: lists of structs whose fields are texts under the names of `column.keys` and, where there are any,
+            numbers in `weight` and booleans in `train`; no other field.
+        column: says what the turns call their parts and their roles.
+
+    Returns:
+        The conversations, dtype `records.MESSAGES`, and for each whether only `fit_turns` can judge it, shape `[rows]`.
+    """
+    lists = pa.chunked_array(found.chunks, found.type).combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    turns, offsets = lists.flatten(), list_offsets(lists)
+    fields = dict(zip(turns.type.names, turns.flatten(), strict=True))
+    weight = fields.get("weight", pa.nulls(len(turns))).cast(pa.float64())
+    train = fields.get("train", pa.nulls(len(turns))).cast(pa.bool_())
+    role = fields[column.keys.role].cast(pa.large_string())
+    odd = [turns.is_null(), pc.and_(weight.is_valid(), train.is_valid()), pc.invert(pc.is_finite(weight))]
+    odd += [pc.is_in(role, pa.array(_call_roles(column), pa.large_string()))]
+    parts = {
+        "role": pl.Series(role).replace(column.roles).to_arrow() if column.roles else role,
+        "content": fields[column.keys.content].cast(pa.large_string()),
+        "weight": pc.coalesce(weight, train.cast(pa.float64())),
+        "details": pa.nulls(len(turns), pa.large_string()),
+    }
+    strange = np.logical_or.reduce([mask.fill_null(False).to_numpy(zero_copy_only=False) for mask in odd])
+    return _join_turns(parts, offsets, lists.is_null()), sum_of_lists(strange, offsets) > 0
+
+
+def _join_turns(parts: dict[str, pa.Array], offsets: NDArray[np.int64], is_null: pa.Array) -> pl.Series:
+    turns = pa.StructArray.from_arrays(list(parts.values()), list(parts))
+    return pl.Series(pa.LargeListArray.from_arrays(pa.array(offsets), turns, mask=is_null), dtype=MESSAGES)
+
+
+def list_offsets(lists: pa.Array) -> NDArray[np.int64]:
+    """Return where each of `lists` begins among its flattened entries, and where the last ends; shape `[rows + 1]`."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def sum_of_lists(entries: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add up the entries of each list; `entries` are flattened, and `offsets` as `list_offsets` gives them."""
+    total: NDArray[np.int64] = np.concatenate([[0], np.cumsum(entries, dtype=np.int64)])
+    sums: NDArray[np.int64] = total[offsets[1:]] - total[offsets[:-1]]
+    return sums
+
+
+def show(value: Any) -> str:
+    """Return a value for a message, short and printable."""
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def is_text(value: Any) -> TypeGuard[str]:
+    """Tell whether a value is text that UTF-8 can hold."""
+    return type(value) is str and not LONE_SURROGATE.search(value)
+
+
+def to_float(value: Any) -> float:
+    """Return a number as a float; NaN for anything else, infinity for what is too large."""
+    return float(str(value)) if type(value) in (Number, int, float) else math.nan
+
+
+def _call_roles(column: Column) -> list[str]:
+    return [theirs for theirs, ours in column.roles.items() if ours == TOOL_CALLS]
+
+
+def _fit_turn(turn: Any, column: Column, reserved: set[str], place: str) -> Turn:
+    if not isinstance(turn, dict):
+        raise Misfit(f"found {show(turn)} as {place}, expected an object")
+    keys = column.keys
+    role, content = turn.get(keys.role), turn.get(keys.content)
+    details = {name: turn[name] for name in turn if name not in reserved}
+    if role is not None and not is_text(role):
+        raise Misfit(f"found {show(role)} as {keys.role} of {place}, expected text")
+    ours = column.roles.get(role, role) if role else role
+    if ours == TOOL_CALLS and role in column.roles:
+        if TOOL_CALLS in details:
+            raise Misfit(
+                f"found tool calls both in {keys.content} and in {TOOL_CALLS} of {place}, expected one of them"
+            )
+        role, content, details = "assistant", None, {TOOL_CALLS: _read_calls(content, place), **details}
+    else:
+        role, content = ours, _read_content(content, f"{keys.content} of {place}")
+    return {"role": role, "content": content, "weight": _read_weight(turn, place), "details": _write(details, place)}
+
+
+def _read_content(content: Any, place: str) -> str | None:
+    """Return the text of a turn, joined where it stands in parts."""
+    if isinstance(content, list):
+        return "".join(_read_part(part, f"part {number} of {place}") for number, part in enumerate(content, start=1))
+    if content is None or is_text(content):
+        return content
+    raise Misfit(f"found {show(content)} as {place}, expected text or a list of text parts")
+
+
+def _read_part(part: Any, place: str) -> str:
+    if isinstance(part, dict) and part.keys() == {"type", "text"} and part["type"] == "text" and is_text(part["text"]):
+        return part["text"]
+    raise Misfit(f'found {show(part)} as {place}, expected {{"type": "text", "text": "..."}}')
+
+
+def _read_calls(content: Any, place: str) -> list[dict[str, Any]]:
+    """Return the tool calls of a turn in OpenAI's form, each as it was written."""
+    try:
+        calls = load_json(content) if type(content) is str else content
+    except ValueError:
+        calls = None
+    calls = calls if isinstance(calls, list) else [calls]
+    for call in calls:
+        if not isinstance(call, dict) or not is_text(call.get("name")) or "arguments" not in call:
+            raise Misfit(f"found {show(content)} as tool calls of {place}, expected JSON with name and arguments")
+    return [{"type": "function", "function": call} for call in calls]
+
+
+def _read_weight(turn: Turn, place: str) -> float | None:
+    weight, train = turn.get("weight"), turn.get("train")
+    if weight is not None and train is not None:
+        raise Misfit(f"found both weight and train in {place}, expected one of them")
+    if train is not None and not isinstance(train, bool):
+        raise Misfit(f"found {show(train)} as train of {place}, expected true or false")
+    if weight is None:
+        return None if train is None else float(train)
+    number = to_float(weight)
+    if not math.isfinite(number):
+        raise Misfit(f"found {show(weight)} as weight of {place}, expected a number")
+    return number
+
+
+def _write(details: dict[str, Any], place: str) -> str | None:
+    try:
+        return dump_json(details) if details else None
+    except (ValueError, TypeError) as problem:
+        raise Misfit(f"{place} cannot be kept as it is: {problem}") from None

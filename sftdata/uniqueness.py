@@ -1,0 +1,116 @@
+"""Find values that may stand in one row only and stand in several, across the whole data.
+
+A chunk cannot tell, so each gives two 64-bit hashes a row and constraint, and these are compared at the end: 16 bytes a
+row until then and 24 at the end, however long the values are. By pandera's rule every row that shares a value falls,
+the first as well, and a null equals a null.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sftdata.records import mix
+
+Hashes = NDArray[np.uint64]
+
+REPEATED: dict[str, pl.DataType] = {
+    "source": pl.String(),
+    "record": pl.Int64(),
+    "already": pl.Boolean(),
+    "reason": pl.String(),
+    "rows": pl.UInt32(),
+}
+"""A row that shares a value: whether it was rejected already, and how many rows have the value."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What a chunk remembers of its rows.
+
+    Attributes:
+        records: record numbers, ascending; int64, shape `[rows]`, or a range where none is left out.
+        already: record numbers of the rows that are rejected for another reason, int64, shape `[rejected]`.
+        hashes: for each constraint two independent hashes of its columns, shape `[2, rows]`.
+    """
+
+    records: NDArray[np.int64] | range
+    already: NDArray[np.int64]
+    hashes: dict[str, Hashes]
+
+
+def make_keys(rows: pl.DataFrame, rejected: pl.DataFrame, uniques: Mapping[str, Sequence[str]]) -> Keys | None:
+    """Hash the rows of a chunk, which have `@record` and the columns of the constraints; None without constraints."""
+    if not uniques:
+        return None
+    records = rows["@record"].to_numpy()
+    whole = range(int(records[0]), int(records[-1]) + 1) if len(records) else range(0)
+    hashes = {why: _hash(rows, names) for why, names in uniques.items()}
+    return Keys(whole if len(whole) == len(records) else records, rejected["record"].to_numpy(), hashes)
+
+
+@dataclass
+class Uniqueness:
+    """The keys of all chunks so far."""
+
+    _sources: list[str] = field(default_factory=list)
+    _keys: list[Keys] = field(default_factory=list)
+
+    def add(self, source: str, keys: Keys | None) -> None:
+        """Remember the keys of one chunk."""
+        if keys is not None:
+            self._sources.append(source)
+            self._keys.append(keys)
+
+    def find_repeated(self) -> pl.DataFrame:
+        """Return every row that shares a value which may stand once only, as `REPEATED`, in the order of reading."""
+        if not self._keys:
+            return pl.DataFrame(schema=REPEATED)
+        found = pl.concat([self._find(reason) for reason in self._keys[0].hashes])
+        return found.sort("chunk", "record", maintain_order=True).select(*REPEATED)
+
+    def _find(self, reason: str) -> pl.DataFrame:
+        pairs = [keys.hashes[reason] for keys in self._keys]
+        shared = _find_shared([first for first, _ in pairs])
+        rows = pl.concat([_look_up(*place, shared) for place in zip(range(len(pairs)), self._keys, pairs, strict=True)])
+        rows = rows.with_columns(pl.len().over("first", "second").alias("rows")).filter(pl.col("rows") > 1)
+        source = pl.Series(self._sources, dtype=pl.String).gather(rows["chunk"])
+        return rows.select("chunk", "record", "already", "rows", pl.lit(reason).alias("reason"), source.alias("source"))
+
+
+def _find_shared(hashes: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """Return the hashes that more than one row has, ascending."""
+    every = np.concatenate(hashes)
+    every.sort()
+    repeated = every[1:][every[1:] == every[:-1]]
+    first_of_each: NDArray[np.uint64] = repeated[np.diff(repeated, prepend=~repeated[:1]) != 0]
+    return first_of_each
+
+
+def _look_up(chunk: int, keys: Keys, pair: Hashes, shared: NDArray[np.uint64]) -> pl.DataFrame:
+    """Return the rows of a chunk whose first hash is one of `shared`."""
+    places = np.searchsorted(shared, pair[0])
+    rows = np.flatnonzero(np.append(shared, 0)[places] == pair[0]) if len(shared) else np.arange(0)
+    records = rows + keys.records.start if isinstance(keys.records, range) else keys.records[rows]
+    return pl.DataFrame(
+        {
+            "chunk": np.full(len(rows), chunk),
+            "record": records,
+            "already": np.isin(records, keys.already),
+            "first": pair[0][rows],
+            "second": pair[1][rows],
+        }
+    )
+
+
+def _hash(rows: pl.DataFrame, names: Sequence[str]) -> Hashes:
+    both = np.zeros((2, len(rows)), dtype=np.uint64)
+    for name in names:
+        column = rows[name]
+        # a second hash of the same bytes could share the weakness of the first, so its text begins otherwise
+        other = ("\x00" + column) if column.dtype == pl.String else column
+        for place, (series, seed) in enumerate(((column, 7), (other, 11))):
+            both[place] = mix(both[place] + series.hash(seed).to_numpy())
+    return both
