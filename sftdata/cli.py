@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sftdata.errors import SftdataError, UsageError
+from sftdata.errors import SftdataError, UsageError, make_printable
 
 app = typer.Typer(
     name="sftdata",
@@ -288,7 +288,8 @@ def _print_validation(report: Any) -> None:
     console = plain_console()
     for file, found in report.found.items():
         if found:
-            console.print(Text(f"{file}: " + ", ".join(f"{name} {said}" for name, said in found.items())))
+            said = ", ".join(f"{name} {value}" for name, value in found.items())
+            console.print(Text(make_printable(f"{file}: {said}")))
     console.print(f"{report.rows:,} rows: {report.accepted:,} accepted, {report.rejected:,} rejected")
     if report.rejected:
         console.print(reasons_table(report.reasons))
@@ -323,4 +324,4 @@ def _print_json(document: Any) -> None:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {make_printable(message)}\n")

@@ -117,3 +117,8 @@ class LedgerError(DataError):
 
 class VerificationError(DataError):
     """A prepared dataset is unfinished, damaged, or not one of ours."""
+
+
+def make_printable(message: str) -> str:
+    """Spell out control characters, which could steer the terminal when data or file names hold them."""
+    return "".join(sign if sign == "\n" or sign.isprintable() else ascii(sign)[1:-1] for sign in message)

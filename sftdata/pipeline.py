@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -26,6 +27,7 @@ from sftdata.shards.layout import dataset_dict_file
 from sftdata.shards.writer import SplitWriter
 from sftdata.sources import digest_of, find_sources, size_of
 from sftdata.sources.source import Source
+from sftdata.sources.sql import anonymize
 from sftdata.stages.splitting import split_rows
 from sftdata.stages.tokenization import Tokenization, make_renderer, texts_to_prove, tokenize_rows
 from sftdata.tokenizers.backends import Proof, choose_backend
@@ -220,7 +222,7 @@ def describe(
     return Manifest(
         version=sftdata.__version__,
         task=recipe.task,
-        recipe=recipe.model_dump(mode="json", by_alias=True),
+        recipe=_without_passwords(recipe.model_dump(mode="json", by_alias=True)),
         inputs=tuple(InputFile(id=s.id, path=s.name, bytes=size_of(s), digest=digest_of(s)) for s in sources),
         rows=ledger.close(),
         rejected_by_reason=ledger.by_reason(),
@@ -261,3 +263,10 @@ def _with_parts(chunks: Sequence[Spilled], parts: NDArray[np.int8]) -> Iterator[
 def _sample(chunk: Spilled, count: int) -> pl.DataFrame:
     rows = pl.read_ipc(chunk.file)
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))] if len(rows) else rows
+
+
+def _without_passwords(recipe: dict[str, Any]) -> dict[str, Any]:
+    sources = [
+        {**source, "uri": anonymize(source["uri"])} if source.get("uri") else source for source in recipe["sources"]
+    ]
+    return {**recipe, "sources": sources}

@@ -86,7 +86,7 @@ class SourceSettings(Settings):
     """csv, tsv, conll: what stands between two fields; found when it is not given."""
     quoting: bool | None = None
     """csv, tsv: whether a field may stand in double quotes; found when it is not given."""
-    header: int | tuple[Text, ...] | None = None
+    header: Annotated[int, Field(ge=1)] | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     """csv, tsv: the line of the header, counted from 1, or the names of the columns of a file that has none;
     conll: the names of the columns. Found when it is not given."""
     comment: Text | None = None
@@ -109,6 +109,8 @@ def make_source_settings(file: str, given: Mapping[str, Any]) -> SourceSettings:
     Raises:
         UsageError: naming each option that does not fit.
     """
+    if any("\udc80" <= sign <= "\udcff" for sign in file):
+        raise UsageError(f"{file!a}: the name is not UTF-8; rename the file")
     options = {name: value for name, value in given.items() if value is not None}
     header = options.get("header")
     if header is not None:

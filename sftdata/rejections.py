@@ -1,6 +1,7 @@
 """The file of rejected rows: a JSON line each, with all that is needed to mend the row and feed it in again."""
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -9,7 +10,7 @@ from typing import Any, TextIO
 
 import polars as pl
 
-from sftdata.errors import OutputError
+from sftdata.errors import OutputError, SourceError
 from sftdata.records import PROVENANCE, shorten
 from sftdata.schema import Schema
 from sftdata.sources import Chunk, read_chunks, rejected
@@ -50,6 +51,8 @@ def describe_repeated(sources: Sequence[Source], schema: Schema, repeated: pl.Da
         for record, rows in groupby(here.iter_rows(named=True), key=lambda row: int(row["record"])):
             why = list(rows)
             position = record - chunk.first_record
+            if position not in places:
+                raise SourceError(f"{chunk.source.name} was changed while it was read; run it again")
             values = parsed.frame.row(places[position], named=True)
             details = [_describe_shared(row, schema.uniques[row["reason"]], values) for row in why]
             yield {
@@ -75,11 +78,14 @@ def _read_again(sources: Sequence[Source], wanted: pl.DataFrame) -> Iterator[tup
         if not records:
             continue
         for chunk in read_chunks(source):
-            inside = [r for r in records if chunk.first_record <= r < chunk.first_record + len(chunk)]
+            end = chunk.first_record + len(chunk)
+            inside = records[bisect_left(records, chunk.first_record) : bisect_left(records, end)]
             if inside:
                 yield chunk, inside
-            if records[-1] < chunk.first_record + len(chunk):
+            if records[-1] < end:
                 break
+        else:
+            raise SourceError(f"{source.name} was changed while it was read; run it again")
 
 
 def rejected_line(row: Rejected) -> str:
@@ -138,6 +144,8 @@ def file_aside(path: Path | None) -> Iterator[Path | None]:
     if path is None:
         yield None
         return
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} cannot be written: it is there and no file; name another for the rejected rows")
     aside = path.with_name(f".{path.name}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -201,7 +201,7 @@ def fault_of(make: Callable[[], object], name: str) -> str | None:
     """Return what is wrong when `make` refuses, naming the check `name`."""
     try:
         make()
-    except (ValueError, TypeError, OverflowError, re.error, pl.exceptions.PolarsError) as cause:
+    except (ValueError, TypeError, OverflowError, RecursionError, re.error, pl.exceptions.PolarsError) as cause:
         said = first_line(cause)
         return said if said.startswith((f"{name}: ", f"unknown check '{name}'")) else f"{name}: {said}"
     return None

@@ -6,30 +6,20 @@ A schema is a YAML file. pandera is the judge: `Schema.to_pandera()` gives the r
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
-from sftdata.documents import Settings, hint, read_document
+from sftdata.column import Column, raise_faults
+from sftdata.documents import Settings, describe_faults, hint, read_document
 from sftdata.errors import SchemaError
 from sftdata.functions import find_named
-from sftdata.records import MESSAGES, PAIRS, RAW_PROVENANCE, STRINGS, Task
-from sftdata.rules import Rule, fault_of, folder_of, make_row_rule, make_rule, presence_rule, try_rule
+from sftdata.records import RAW_PROVENANCE, Task, shorten
+from sftdata.rules import Rule, fault_of, folder_of, make_row_rule, make_rule
 
 if TYPE_CHECKING:
     import pandera.polars as pa
-
-DTYPES: dict[str, pl.DataType] = {
-    "str": pl.String(),
-    "int": pl.Int64(),
-    "float": pl.Float64(),
-    "bool": pl.Boolean(),
-    "messages": MESSAGES,
-    "list[str]": STRINGS,
-    "pairs": PAIRS,
-    "json": pl.String(),
-}
 
 PARTS: dict[Task, tuple[tuple[frozenset[str], frozenset[str]], ...]] = {
     Task.TEXT_CLASSIFICATION: ((frozenset({"text", "label"}), frozenset()),),
@@ -44,94 +34,6 @@ PARTS: dict[Task, tuple[tuple[frozenset[str], frozenset[str]], ...]] = {
     ),
 }
 """The parts that columns can play in each task: alternatives of (required, optional)."""
-
-
-class TurnKeys(Settings):
-    """What a turn calls its parts."""
-
-    role: str = "role"
-    """Who speaks; `from` in ShareGPT."""
-    content: str = "content"
-    """What is said; `value` in ShareGPT."""
-
-
-class Column(Settings):
-    """One column of the source."""
-
-    dtype: Literal["str", "int", "float", "bool", "messages", "list[str]", "pairs", "json"] = "str"
-    """`messages` is a list of turns; `pairs` a list of [instruction, response]; `json` any value, kept as written."""
-    nullable: bool = False
-    """Whether the value may be missing."""
-    required: bool = True
-    """Whether the column must be there at all."""
-    coerce: bool = False
-    """Take a JSON number or boolean for the text it is written as."""
-    separator: Annotated[str, Field(min_length=1)] | None = None
-    """`list[str]` only: what stands between the entries where the source has them in one text."""
-    keys: TurnKeys = TurnKeys()
-    """`messages` only: what a turn calls its role and its content."""
-    roles: dict[str, str] = Field(default_factory=dict)
-    """`messages` only: the source's name of a role to ours (`human: user`); names that are not here stay as they are.
-    `tool_calls` as ours means an assistant's turn whose content is the JSON of its tool calls."""
-    unique: bool = False
-    """Whether a value may stand in one row only, in the whole data; every row that shares one is rejected."""
-    checks: dict[str, Any] = Field(default_factory=dict)
-    """pandera's checks and sftdata's by name: `isin: [a, b]`, `str_length: {max_value: 500}`, `not_blank: true`; or a
-    name of one's own with `{function: module:name}`, which pandera calls with its data, or with each value where
-    `element_wise: true` is added."""
-
-    @property
-    def polars_dtype(self) -> pl.DataType:
-        """The dtype of the parsed column."""
-        return DTYPES[self.dtype]
-
-    def rules(self, name: str) -> list[Rule]:
-        """Return what is asked of this column, compiled, where it is called `name`."""
-        present = [] if self.nullable else [presence_rule(name, self.polars_dtype)]
-        return present + [make_rule(name, check, arguments) for check, arguments in self.checks.items()]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_unique(cls, data: Any) -> Any:
-        """Let `unique` stand among the checks as well, where people who know pandera look for it."""
-        checks = data.get("checks") if isinstance(data, dict) else None
-        if isinstance(checks, dict) and checks.get("unique") is True:
-            rest = {name: given for name, given in checks.items() if name != "unique"}
-            return {**data, "unique": True, "checks": rest}
-        return data
-
-    # Checks of fields, not of the whole model: pydantic runs the latter only where no field has a fault.
-
-    @field_validator("required")
-    @classmethod
-    def _check_required(cls, required: bool, info: ValidationInfo) -> bool:
-        if not required and info.data.get("nullable") is False:
-            raise ValueError("a column that may be left out must be nullable too: write nullable: true")
-        return required
-
-    @field_validator("separator", "keys", "roles", mode="after")
-    @classmethod
-    def _check_dtype_has_it(cls, given: Any, info: ValidationInfo) -> Any:
-        dtype, needed = info.data.get("dtype"), "list[str]" if info.field_name == "separator" else "messages"
-        if given and dtype not in (None, needed):
-            raise ValueError(f"only a {needed} column has this; this one is {dtype}")
-        return given
-
-    @field_validator("unique")
-    @classmethod
-    def _check_unique(cls, unique: bool, info: ValidationInfo) -> bool:
-        if unique and info.data.get("dtype") in {"messages", "list[str]", "pairs"}:
-            raise ValueError(
-                f"a {info.data['dtype']} column cannot be compared as a whole; name one of text or numbers"
-            )
-        return unique
-
-    @field_validator("checks")
-    @classmethod
-    def _check_checks(cls, checks: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        dtype, base = info.data.get("dtype"), folder_of(info.context)
-        _raise([fault for name, given in checks.items() if (fault := _check_fault(name, given, dtype, base))])
-        return checks
 
 
 class Schema(Settings):
@@ -150,8 +52,8 @@ class Schema(Settings):
     unique: tuple[str, ...] = ()
     """Columns that together may stand in one row only, in the whole data."""
     checks: dict[str, Any] = Field(default_factory=dict)
-    """Checks across columns by a name of one's own: an expression in polars' SQL (`end >= start`), true where a row is
-    good, or `{function: module:name}`, which pandera calls with the whole frame."""
+    """Checks across columns by a name of one's own: an expression in polars' SQL (`closed >= opened`), true where a row
+    is good, or `{function: module:name}`, which pandera calls with the whole frame."""
     parts: dict[str, str] = Field(default_factory=dict, validate_default=True)
     """Part to column: `text` and `label`; `messages`; or `instruction`, `response`, `input`, `system`; and so on."""
 
@@ -226,27 +128,36 @@ class Schema(Settings):
         if name := info.data.get("pandera"):
             from sftdata.pandera_schemas import as_schema, columns_of
 
-            _raise(["leave it out where `pandera` names a schema"] * bool(columns))
+            raise_faults(["leave it out where `pandera` names a schema"] * bool(columns))
             columns = {found: Column(**given) for found, given in columns_of(as_schema(find_named(name))).items()}
         faults = [f"'{name}' is a column that sftdata adds; rename yours" for name in columns if name in RAW_PROVENANCE]
-        _raise(faults + ["found no column, expected at least one"] * (not columns and "pandera" in info.data))
-        _raise([fault for name, column in columns.items() for fault in _unknown_columns(name, column, columns)])
+        odd = [name for name in columns if not name or name == "*" or (name[0] == "^" and name[-1] == "$")]
+        faults += [f"'{name}' means several columns, or none, to polars; rename yours" for name in odd]
+        raise_faults(faults + ["found no column, expected at least one"] * (not columns and "pandera" in info.data))
+        raise_faults([fault for name, column in columns.items() for fault in _unknown_columns(name, column, columns)])
         return columns
 
     @field_validator("unique")
     @classmethod
     def _check_unique(cls, unique: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        raise_faults(
+            ["leave it out; the schema that `pandera` names says what is unique"]
+            * bool(unique and info.data.get("pandera"))
+        )
         columns = info.data.get("columns") or dict.fromkeys(unique)
-        _raise([f"there is no column '{name}'; {hint(name, columns)}" for name in unique if name not in columns])
+        raise_faults([f"there is no column '{name}'; {hint(name, columns)}" for name in unique if name not in columns])
         return unique
 
     @field_validator("checks")
     @classmethod
     def _check_checks(cls, checks: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         columns = info.data.get("columns")
+        raise_faults(
+            ["leave them out; the schema that `pandera` names has its own"] * bool(checks and info.data.get("pandera"))
+        )
         if columns is not None:
             dtypes = {name: column.polars_dtype for name, column in columns.items()}
-            _raise(
+            raise_faults(
                 [fault for name, given in checks.items() if (fault := _row_fault(name, given, dtypes, info.context))]
             )
         return checks
@@ -263,28 +174,8 @@ class Schema(Settings):
         if task and not any(needed <= set(parts) <= needed | extra for needed, extra in PARTS[task]):
             choices = " or ".join("{" + ", ".join(sorted(needed)) + "}" for needed, _ in PARTS[task])
             faults.append(f"found {{{', '.join(sorted(parts))}}}, but a {task} task needs {choices}")
-        _raise(faults)
+        raise_faults(faults)
         return parts
-
-
-def _check_fault(name: str, arguments: Any, dtype: str | None, base: Path) -> str | None:
-    """Make a check and try it on one value, so that what does not fit is found before the first row."""
-
-    def make() -> None:
-        if isinstance(arguments, dict) and isinstance(arguments.get("function"), str):
-            find_named(arguments["function"], base)
-        rule = make_rule("column", name, arguments)
-        if dtype:
-            try_rule(
-                rule,
-                DTYPES[dtype],
-                SPECIMENS[dtype],
-                f"{name}: found {arguments!r}, which does not fit a {dtype} column",
-            )
-
-    if name == "unique":
-        return f"unique: found {arguments!r}, expected true; leave it out to turn it off"
-    return fault_of(make, name)
 
 
 def _row_fault(name: str, content: Any, dtypes: Mapping[str, pl.DataType], context: Any) -> str | None:
@@ -302,19 +193,6 @@ def _unknown_columns(name: str, column: Column, columns: Mapping[str, Column]) -
         other = other["other"] if isinstance(other, dict) else other
         if other not in columns or columns[other].dtype != column.dtype:
             yield f"{name}.checks: as_long_as: there is no {column.dtype} column '{other}'; {hint(str(other), columns)}"
-
-
-SPECIMENS: dict[str, Any] = {
-    "str": "",
-    "int": 0,
-    "float": 0.0,
-    "bool": False,
-    "messages": [{"role": "user", "content": "", "weight": None, "details": None}],
-    "list[str]": [""],
-    "pairs": [["", ""]],
-    "json": "null",
-}
-"""A value of each dtype."""
 
 
 _DTYPES_OF_PARTS = {
@@ -338,11 +216,6 @@ def _part_faults(part: str, name: str, columns: dict[str, Column]) -> Iterator[s
         yield f"{part}: column '{name}' is {column.dtype}, but this part needs {' or '.join(expected)}"
     elif (column.nullable or not column.required) and not any(part in extra for _, extra in PARTS[Task.CAUSAL_LM]):
         yield f"{part}: every row needs one, so column '{name}' must be required and not nullable"
-
-
-def _raise(faults: list[str]) -> None:
-    if faults:
-        raise ValueError("; ".join(faults))
 
 
 def schema_directory() -> Path:
@@ -388,9 +261,11 @@ def from_pandera(given: Any, name: str | None = None) -> Schema:
     try:
         judge = as_schema(given)
         columns = {name: Column(**found) for name, found in columns_of(judge).items()}
-    except (ValueError, ValidationError) as cause:
-        raise SchemaError(str(getattr(given, "__name__", given)), [str(cause)]) from None
-    schema = Schema(name=str(judge.name or "pandera"), columns=columns, unique=tuple(judge.unique or ()))
+        schema = Schema(name=str(judge.name or "pandera"), columns=columns, unique=tuple(judge.unique or ()))
+    except ValidationError as cause:
+        raise SchemaError(_title(given), describe_faults(cause, Schema, None)) from None
+    except ValueError as cause:
+        raise SchemaError(_title(given), [str(cause)]) from None
     schema._judge, schema._judge_name = judge, name
     return schema
 
@@ -415,6 +290,10 @@ def load_schema(name: str | Path, base: Path = Path()) -> Schema:
         return read_document(shipped, Schema, SchemaError)
     known = ", ".join(sorted(found.stem for found in schema_directory().glob("*.yaml")))
     raise SchemaError(str(name), [f"no such file, and no schema of that name ships; those that do: {known}"])
+
+
+def _title(given: Any) -> str:
+    return shorten(str(getattr(given, "__name__", None) or getattr(given, "name", None) or given), 80)
 
 
 def _load_named(name: str, base: Path) -> Schema:

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import strategies as st
 from strategies import conversations, json_values, numbers, texts
 
-from sftdata.schema import Column
+from sftdata.column import Column
 from sftdata.sources import jsonl
 from sftdata.sources.json_block import Block, make_block
-from sftdata.sources.json_native import find_odd, parse_block
+from sftdata.sources.json_native import Refused, find_odd, parse_block
 from sftdata.sources.json_records import judge
 from sftdata.sources.parsing import Parsed
 
@@ -67,10 +67,12 @@ def natively(lines: Sequence[bytes | str], columns: dict[str, Column]) -> list[A
     """Return what the native parser says of each record: its values, or nothing."""
     block = block_of(lines)
     odd = find_odd(block)
-    found = parse_block(block, columns) if not odd.any() else None
-    if found is None:
-        return [None] * len(lines)
-    return [None if doubtful else row for row, doubtful in zip(found[0].rows(named=True), found[1], strict=True)]
+    try:
+        frame, doubtful = parse_block(block, columns) if not odd.any() else (None, [True] * len(lines))
+    except Refused:
+        frame, doubtful = None, [True] * len(lines)
+    rows = frame.rows(named=True) if frame is not None else lines
+    return [None if here else row for row, here in zip(rows, doubtful, strict=True)]
 
 
 def one_by_one(lines: Sequence[bytes | str], columns: dict[str, Column]) -> list[Any]:

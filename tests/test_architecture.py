@@ -19,7 +19,7 @@ LAYERS = [
     {"errors", "records"},
     {"checks", "row_checks", "documents", "functions", "manifest"},
     {"rules", "expressions", "pandera_schemas"},
-    {"recipe", "schema", "ledger", "engine", "plan"},
+    {"column", "recipe", "schema", "ledger", "engine", "plan"},
     {"tokenizers", "shards", "sources"},
     {"stages"},
     {"rejections", "uniqueness"},

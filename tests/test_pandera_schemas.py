@@ -17,10 +17,11 @@ from pandera.api.parsers import Parser
 from strategies import blanks, quick, texts, values_of_dtype
 
 from sftdata.cli import main
+from sftdata.column import DTYPES
 from sftdata.errors import SchemaError
 from sftdata.pandera_schemas import as_schema, cast_rows, columns_of, judge_values
 from sftdata.rules import Rule
-from sftdata.schema import DTYPES, Schema, from_pandera, load_schema, read_schema
+from sftdata.schema import Schema, from_pandera, load_schema, read_schema
 from sftdata.stages.validation import validate_rows
 from sftdata.uniqueness import Uniqueness, make_keys
 from sftdata.validation import validate

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pandera.backends.polars import builtin_checks
 from strategies import quick, texts, values_of_dtype
 
+from sftdata.column import DTYPES, SPECIMENS
 from sftdata.row_checks import ROW_CHECKS
 from sftdata.rules import make_rule
-from sftdata.schema import DTYPES, SPECIMENS
 
 OF_WHOLE_COLUMNS = {"unique_values_eq"}
 """pandera's checks that give no verdict for a row."""

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from strategies import json_values, quick, texts
 
 from sftdata.checks import TASK_CHECKS
+from sftdata.column import DTYPES, SPECIMENS
 from sftdata.row_checks import ROW_CHECKS
 from sftdata.rules import Rule, fault_of, make_row_rule, make_rule, presence_rule, try_rule
-from sftdata.schema import DTYPES, SPECIMENS
 
 
 @pytest.mark.parametrize(

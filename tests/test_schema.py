@@ -1,11 +1,15 @@
 import os
+import sys
+import uuid
 
+import pandera.polars as pa
 import polars as pl
 import pytest
 
 from sftdata.errors import SchemaError
 from sftdata.records import MESSAGES
-from sftdata.schema import load_schema, schema_directory
+from sftdata.row_checks import ROW_CHECKS
+from sftdata.schema import Schema, load_schema, schema_directory
 from sftdata.stages.validation import validate_rows
 
 SHIPPED = sorted(path.stem for path in schema_directory().glob("*.yaml"))
@@ -102,7 +106,7 @@ def test_all_faults_of_a_schema_come_at_once(tmp_path):
     found = faults_of(tmp_path, "dtyp: str", "checks: {isin: abc, not_blnk: true}", parts="{txt: text}")
     assert found[0] == "line 4: columns.text.dtyp: unknown key; did you mean 'dtype'?"
     assert found[1].startswith(
-        "line 5: columns.label.checks: isin: found 'abc', expected a list; unknown check 'not_blnk'"
+        "line 5: columns.label.checks: isin: found 'abc', expected a list of texts or numbers; unknown check 'not_blnk'"
     )
     assert "did you mean 'not_blank'?" in found[1]
     assert found[2] == "line 6: parts: found {txt}, but a text_classification task needs {label, text}"
@@ -129,9 +133,9 @@ def test_a_faulty_column_does_not_make_its_part_look_missing(tmp_path):
         ("not_blank: false", "not_blank: found False, expected true"),
         ("not_blank: null", "not_blank: found None, expected true"),
         ("known_roles: [user]", "known_roles: found ['user'], which does not fit a str column"),
-        ("str_length: {max: 5}", "str_length: unknown argument max; known: min_value, max_value"),
+        ("str_length: {max: 5}", "str_length: unknown argument max; known: exact_value, min_value, max_value"),
         ("str_length: {max_value: 5, raise_warning: true}", "str_length: unknown argument raise_warning"),
-        ("str_length: {max_value: a}", "which does not fit a str column"),
+        ("str_length: {max_value: a}", "str_length: max_value: found 'a', expected a whole number"),
         ("str_length: {min_value: 5, max_value: 2}", "empty interval"),
         ("'str_matches': '['", "str_matches: unterminated character set"),
         ("str_contains: '(?=a)'", "str_contains: found '(?=a)', which does not fit"),
@@ -191,3 +195,191 @@ def test_a_part_without_a_column_gets_a_suggestion(tmp_path):
 
 def test_a_messages_column_has_the_dtype_of_conversations():
     assert load_schema("messages").columns["messages"].polars_dtype == MESSAGES
+
+
+FAULTY = """\
+name: faulty
+task: token_classification
+columns:
+  text:
+    roles: {human: user}
+    keys: {role: from}
+    checks:
+      not_blnk: true
+      isin: abc
+      le: 99999999999999999999999999999999999999999
+      own: {function: no_such_module:f}
+  number:
+    dtype: int
+    separator: ";"
+    unique: 5
+    checks:
+      in_range: [1, 5]
+      str_length: 3
+  talk:
+    dtype: messages
+    unique: true
+    checks: {roles_alternate: false}
+  tags:
+    dtype: list[str]
+    separator: ""
+    checks:
+      legal_tags: BIOO
+      list_length: {min_value: 3, max_value: 1}
+parts: {tokens: tags, tags: tags}
+"""
+
+
+def test_all_faults_of_the_columns_come_at_once_with_their_key_paths_and_lines(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(FAULTY)
+    with pytest.raises(SchemaError) as caught:
+        load_schema(path)
+    expected = {
+        "line 5: columns.text.roles: ": ["only a messages column has this; this one is str"],
+        "line 6: columns.text.keys: ": ["only a messages column has this; this one is str"],
+        "line 7: columns.text.checks: ": [
+            *("unknown check 'not_blnk'; did you mean 'not_blank'?", "isin: found 'abc', expected a list of texts"),
+            *("le: integer too large for Polars", "own: no_such_module:f: there is no module 'no_such_module'"),
+        ],
+        "line 14: columns.number.separator: ": ["only a list[str] column has this; this one is int"],
+        "line 15: columns.number.unique: ": ["found 5, expected a valid boolean"],
+        "line 16: columns.number.checks: ": ["in_range: missing argument max_value", "str_length: found 3, which does"],
+        "line 21: columns.talk.unique: ": ["a messages column cannot be compared as a whole"],
+        "line 22: columns.talk.checks: ": ["roles_alternate: found False, expected true"],
+        "line 25: columns.tags.separator: ": ["found '', expected text that is not empty"],
+        "line 26: columns.tags.checks: ": [
+            *("legal_tags: found 'BIOO', expected BIO, BIOES, BMES, BILOU", "list_length: from 3 to 1 is an empty"),
+        ],
+    }
+    assert len(caught.value.faults) == len(expected)
+    for fault, (place, words) in zip(caught.value.faults, expected.items(), strict=True):
+        assert fault.startswith(place)
+        assert [word for word in words if word not in fault] == []
+
+
+ACROSS = """\
+name: faulty
+task: token_classification
+columns:
+  a: {dtype: str}
+  n: {dtype: int}
+  l: {dtype: "list[str]"}
+unique: [a, nope]
+checks:
+  unknown: a > nope
+  broken: "n >"
+  text: a
+  other_rows: n > avg(n)
+  query: n in (select 1)
+  number: 5
+  mapping: {expression: a}
+  absent: {function: "own_checks:nope"}
+  no_function: {function: "own_checks:not_a_function"}
+  of_values: {function: "own_checks:ordered", element_wise: true}
+parts: {tokens: a, tags: l}
+"""
+
+
+def test_all_faults_across_columns_come_at_once(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(ACROSS)
+    with pytest.raises(SchemaError) as caught:
+        load_schema(path)
+    unique, checks, parts = caught.value.faults
+    assert unique == "line 7: unique: there is no column 'nope'; known: a, l, n"
+    assert parts == "line 19: parts: tokens: column 'a' is str, but this part needs list[str]"
+    assert checks.startswith("line 8: checks: ")
+    for words in (
+        "unknown: 'a > nope' cannot be computed: unable to find column \"nope\"",
+        "broken: 'n >' cannot be computed: unable to parse 'n >'",
+        "text: 'a' gives String, expected one value, true or false",
+        "other_rows: 'n > avg(n)' looks beyond the row (Agg)",
+        "query: 'n in (select 1)' holds a query (select)",
+        "number: found 5, expected an expression such as 'closed >= opened', or function: module:name",
+        "mapping: found {'expression': 'a'}, expected an expression",
+        "absent: own_checks:nope: module 'own_checks'",
+        "no_function: own_checks:not_a_function is no function",
+        "of_values: element_wise needs a column",
+    ):
+        assert words in checks
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("raise RuntimeError('boom')", "failed with RuntimeError: boom"),
+        ("import sys; sys.exit(0)", "failed with SystemExit: 0"),
+        ("import no_such_module", "there is no module 'no_such_module'"),
+        ("def other(data): ...", "has no 'good'"),
+    ],
+)
+@pytest.mark.parametrize("place", ["column", "row", "pandera"])
+def test_a_module_that_cannot_be_used_is_a_fault_of_the_schema(tmp_path, monkeypatch, content, words, place):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = f"module_{uuid.uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(content)
+    own = f"{{own: {{function: '{name}:good'}}}}"
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        {
+            "column": f"name: s\ncolumns: {{a: {{checks: {own}}}}}\n",
+            "row": f"name: s\ncolumns: {{a: {{}}}}\nchecks: {own}\n",
+            "pandera": f"name: s\npandera: {name}:good\n",
+        }[place]
+    )
+    with pytest.raises(SchemaError, match=rf"{name}") as caught:
+        load_schema(path)
+    assert words in caught.value.faults[0]
+
+
+def test_a_module_beside_the_schema_is_used_and_no_other_beside_it_is_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = f"module_{uuid.uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text("def good(value): return value != 'bad'")
+    (tmp_path / "never_named.py").write_text("raise SystemExit")
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        f"name: s\ncolumns: {{a: {{checks: {{own: {{function: '{name}:good', element_wise: true}}}}}}}}\n"
+        "description: '{function: never_named:x}'\n"
+    )
+    schema = load_schema(path)
+    assert verdict(schema, {"a": "good"}) == []
+    assert verdict(schema, {"a": "bad"}) == [["a:own"]]
+    assert "never_named" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "name: !!python/object/apply:os.system ['touch FILE']\ncolumns: {a: {}}\n",
+        "name: s\ncolumns: {a: {checks: {isin: !!python/object/apply:os.system ['touch FILE']}}}\n",
+        'name: s\ncolumns: {a: {}}\nchecks: {x: \'__import__("os").system("touch FILE")\'}\n',
+        "name: s\ncolumns: {a: {checks: {eval: 'x'}}}\n",
+    ],
+)
+def test_no_code_is_run_that_the_schema_does_not_name(tmp_path, content):
+    path, trace = tmp_path / "s.yaml", tmp_path / "trace"
+    path.write_text(content.replace("FILE", str(trace)))
+    with pytest.raises(SchemaError):
+        load_schema(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("checks", [{"unique": True}, {"isin": ["a"], "unique": True}])
+def test_unique_may_stand_among_the_checks(checks):
+    schema = Schema.model_validate({"name": "s", "columns": {"a": {"checks": checks}, "b": {"unique": True}}})
+    assert schema.columns["a"].unique
+    assert "unique" not in schema.columns["a"].checks
+    assert schema.uniques == {"a:unique": ("a",), "b:unique": ("b",)}
+    assert [column.unique for column in schema.to_pandera().columns.values()] == [True, True]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_checks_that_pandera_has_are_panderas_own_in_its_schema(name):
+    schema = load_schema(name)
+    for column in schema.to_pandera().columns.values():
+        assert [check.name for check in column.checks] == list(schema.columns[column.name].checks)
+        for check in column.checks:
+            if check.name in ROW_CHECKS:
+                assert check == getattr(pa.Check, check.name)(**check.statistics)

@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from sftdata.errors import VerificationError
+from sftdata.errors import VerificationError, make_printable
 from sftdata.manifest import Manifest
 from sftdata.records import IGNORE_INDEX
 from sftdata.shards.reader import Split
@@ -26,7 +26,7 @@ def reasons_table(reasons: dict[str, int]) -> Table:
     table.add_column("rows", justify="right")
     table.add_column("reason")
     for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(f"{count:,}", Text(reason, style="red"))
+        table.add_row(f"{count:,}", Text(make_printable(reason), style="red"))
     return table
 
 
@@ -38,7 +38,10 @@ def rejections_table(rejections: Sequence[dict[str, Any]]) -> Table:
     for row in rejections:
         where = Path(row["source"]).name
         table.add_row(
-            Text(where), str(row["record"]), Text(", ".join(row["reasons"]), style="red"), Text(row["detail"])
+            Text(make_printable(where)),
+            str(row["record"]),
+            Text(make_printable(", ".join(row["reasons"])), style="red"),
+            Text(make_printable(row["detail"])),
         )
     return table
 

@@ -41,7 +41,7 @@ def read_batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
             for start in range(0, len(batch), parsing.CHUNK_ROWS):
                 yield batch.slice(start, parsing.CHUNK_ROWS)
                 mapped.madvise(mmap.MADV_DONTNEED)  # pages once read would count as memory until others need it
-    except (pa.ArrowException, OSError) as cause:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as cause:
         raise SourceError(f"{name} cannot be read as Arrow: {cause}") from None
 
 

@@ -65,7 +65,7 @@ def value(scalar: pa.Scalar) -> Any:
     except UnicodeDecodeError:
         array = pa.array([scalar], scalar.type)
         return _clean(array.view(_as_bytes(scalar.type))[0].as_py(), scalar.type)
-    except ValueError:  # nanoseconds, which Python's own types do not hold
+    except (ValueError, OverflowError):  # nanoseconds and far dates, which Python's own types do not hold
         return pa.array([scalar], scalar.type).to_string()
 
 
@@ -94,10 +94,15 @@ def to_json(found: Any) -> Any:
 
 
 def _divide(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
-    _check(batch, name)
-    for start in range(0, len(batch), parsing.CHUNK_ROWS):
-        part = batch.slice(start, parsing.CHUNK_ROWS)
-        yield from _halve(pa.RecordBatch.from_arrays([decode(column) for column in part], names=part.schema.names))
+    try:
+        _check(batch)
+        for start in range(0, len(batch), parsing.CHUNK_ROWS):
+            part = batch.slice(start, parsing.CHUNK_ROWS)
+            yield from _halve(pa.RecordBatch.from_arrays([decode(column) for column in part], names=part.schema.names))
+    except UnicodeDecodeError:
+        raise SourceError(f"{name} is damaged: a column's name is not UTF-8. Fetch or write it again.") from None
+    except (pa.ArrowException, ValueError, OverflowError, IndexError) as problem:
+        raise SourceError(f"{name} is damaged: {problem}. Fetch or write it again.") from None
 
 
 def _halve(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -114,18 +119,16 @@ def _join(pieces: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.concat_batches([*pieces, pieces[0].slice(0, 0)])
 
 
-def _check(batch: pa.RecordBatch, name: str) -> None:
+def _check(batch: pa.RecordBatch) -> None:
     """Refuse a batch whose offsets lead outside; text that is not UTF-8 is no damage, for it is told row by row."""
+    _read_names(batch.schema)
+    batch.validate()
     try:
-        _read_names(batch.schema)
-        batch.validate()
         for column in batch:
             _follow(column)
-    except UnicodeDecodeError:
-        raise SourceError(f"{name} is damaged: a column's name is not UTF-8. Fetch or write it again.") from None
     except pa.ArrowInvalid as problem:
         if "UTF8" not in str(problem) or not _is_sound(batch):
-            raise SourceError(f"{name} is damaged: {problem}. Fetch or write it again.") from None
+            raise
 
 
 def _follow(array: pa.Array) -> None:
@@ -152,7 +155,7 @@ def _is_sound(batch: pa.RecordBatch) -> bool:
     try:
         for column in batch:
             _follow(column.view(_as_bytes(column.type)))
-    except pa.ArrowInvalid:
+    except pa.ArrowException:
         return False
     return True
 

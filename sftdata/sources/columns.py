@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sftdata.schema import Column
+from sftdata.column import Column
 from sftdata.sources.batches import decode, to_json, value
 from sftdata.sources.parsing import Fault, Parsed, cast_column, drop_faulty, require_columns
 from sftdata.sources.turns import Misfit, is_text, list_offsets, show, sum_of_lists, widen_turns

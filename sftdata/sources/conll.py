@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.records import STRINGS
-from sftdata.schema import Column
 from sftdata.sources import parsing
 from sftdata.sources.encodings import open_text
 from sftdata.sources.parsing import Fault, Parsed, cast_text, drop_faulty, require_columns

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sftdata.schema import Column
+from sftdata.column import Column
 from sftdata.sources.csv_cells import parse_cells
 from sftdata.sources.csv_windows import Window
 from sftdata.sources.csv_windows import read as read

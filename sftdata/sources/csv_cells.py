@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from sftdata.column import Column
 from sftdata.errors import LedgerError
-from sftdata.schema import Column
 from sftdata.sources.csv_windows import Window
 
 Ragged = list[tuple[int, int]]

@@ -95,12 +95,13 @@ def _find_lines(block: Block, limit: int, dialect: Dialect) -> _Lines:
         ends = np.append(ends, len(buffer))
     if dialect.newline == b"\r" and _may_go_on(block, ends):
         ends = ends[:-1]
+    odd = _find_odd_breaks(block, buffer, ends, dialect)
     buffer = buffer[: ends[-1] if len(ends) else 0]
+    odd = odd[odd < len(buffer)]
     starts = np.append(0, ends[:-1]) if len(ends) else ends
     quotes = ends[:0]
     if dialect.quoting and block.data.find(QUOTE, 0, len(buffer)) >= 0:
         quotes = np.flatnonzero(buffer == QUOTE)
-    odd = _find_odd_breaks(block, buffer, ends, dialect)
     if dialect.comment:
         odd = np.union1d(odd, starts[buffer[starts] == dialect.comment[0]])
     return _Lines(buffer, starts, ends, quotes, odd)
@@ -121,10 +122,12 @@ def _find_odd_breaks(block: Block, buffer: Bytes, ends: Offsets, dialect: Dialec
         feeds = ends[buffer[ends - 1] == FEED] - 1
         if np.count_nonzero(buffer == RETURN) == np.count_nonzero(buffer[np.maximum(feeds - 1, 0)] == RETURN):
             return ends[:0]
-    found = np.flatnonzero(buffer == other)
+    found: Offsets = np.flatnonzero(buffer == other)
     if other == FEED:  # with a carriage return before it, it belongs to the line that ends there
-        return found - (buffer[np.maximum(found - 1, 0)] == RETURN)
-    return found[(found + 1 == len(buffer)) | (buffer[np.minimum(found + 1, len(buffer) - 1)] != FEED)]
+        found -= buffer[np.maximum(found - 1, 0)] == RETURN
+        return found
+    alone = (found + 1 == len(buffer)) | (buffer[np.minimum(found + 1, len(buffer) - 1)] != FEED)
+    return np.asarray(found[alone])
 
 
 def _place(lines: _Lines, first: int, ending: Offsets, most: int) -> tuple[Offsets, Offsets, Offsets, int]:

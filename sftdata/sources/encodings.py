@@ -190,17 +190,19 @@ def _find_utf16(head: bytes) -> Guess | None:
     zeros, others = sorted((head[::2].count(0), head[1::2].count(0)), reverse=True)
     if zeros >= 4 and others * 20 <= zeros and zeros * 5 > len(head) // 2:
         return Guess(f"utf-16-{_find_byte_order(head)}", 0.99)
-    if _count_broken(head, whole=True) > HANDFUL:
+    if _count_broken(head, whole=True) > max(HANDFUL, len(head) / 10):  # in Chinese UTF-16 it is 1 in 4
         fits = [encoding for encoding in ("utf-16-le", "utf-16-be") if _has_lines(head, encoding)]
         return Guess(fits[0], 0.9) if len(fits) == 1 else None
     return None
 
 
 def _has_lines(head: bytes, encoding: str) -> bool:
+    """Tell whether it is UTF-16 without exception, in which many of the bytes of line feeds are line feeds."""
     try:
-        return "\n" in codecs.getincrementaldecoder(encoding)().decode(head)
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
     except UnicodeDecodeError:
         return False
+    return 0 < head.count(b"\n") <= 4 * text.count("\n")
 
 
 def _count_broken(sample: bytes, *, whole: bool) -> int:

@@ -6,7 +6,7 @@ where Arrow's reader refuses, it does not say which record it means.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 from numpy.typing import NDArray
 
-from sftdata.schema import Column
+from sftdata.column import Column
 from sftdata.sources.json_block import Block, Content, Places
 from sftdata.sources.json_text import DEEPEST, is_too_deep
 from sftdata.sources.turns import Misfit, list_offsets, sum_of_lists, widen_turns
@@ -27,6 +27,12 @@ Mask = NDArray[np.bool_]
 
 THREAD_BYTES = 2**20
 """How much Arrow's reader gives to one thread; more where a record is longer."""
+
+MOST_COLONS = 10_000
+"""A record with more of them is judged alone: Arrow's reader needs time quadratic in the number of keys."""
+
+MOST_FIELDS, MOST_CELLS = 1000, 2**23
+"""So many different keys in a block, and keys times objects, are given a field each, for every object has every one."""
 
 _TEXT = pa.large_string()
 _TYPES = {
@@ -51,7 +57,8 @@ def find_odd(block: Block) -> Mask:
     """Tell which records Arrow's reader must not get.
 
     What is no object: pyarrow 26 crashes on the line `null`. What is not UTF-8, or is nested too deeply: it looks at
-    neither. What has NaN or an infinity among its numbers: it takes them, which JSON does not have.
+    neither. What has NaN or an infinity among its numbers: it takes them, which JSON does not have. What has very many
+    keys: it would take minutes.
     """
     content = block.content
     odd: Mask = (content[block.starts] != ord("{")) | (content[block.ends - 1] != ord("}")) | ~_are_utf8(block)
@@ -59,6 +66,8 @@ def find_odd(block: Block) -> Mask:
         odd[np.searchsorted(block.starts, place, side="right") - 1] = True
     for position in np.flatnonzero(block.ends - block.starts > 2 * DEEPEST).tolist():
         odd[position] |= is_too_deep(block[position])
+    for position in np.flatnonzero(block.ends - block.starts > 4 * MOST_COLONS).tolist():  # a key takes four bytes
+        odd[position] |= block[position].count(b":") > MOST_COLONS
     return odd
 
 
@@ -89,15 +98,16 @@ def _read_table(block: Block, columns: Mapping[str, Column]) -> tuple[pa.Table, 
     """Return what Arrow's reader finds, and whether it left out no key of a turn and no column of JSON.
 
     It would leave out in silence the keys of turns for which it has no field. So it is first asked for a field for
-    every key that there is; where that fails, for the columns that nobody wants need not be of one type, keys have to
-    be counted.
+    every key that there is; where that fails, for the columns that nobody wants need not be of one type, or where there
+    are too many, keys have to be counted.
     """
     types = {name: _arrow_type(column) for name, column in columns.items() if column.dtype != "json"}
     content = pa.py_buffer(block.content)
     size = max(THREAD_BYTES, int((block.ends - block.starts).max(initial=0)) + 2)
     if any(column.dtype in ("messages", "json") for column in columns.values()):
         with suppress(Refused):
-            return _without_more_keys(_read(content, types, size, "infer"), types)
+            if _has_few_fields(block):
+                return _without_more_keys(_read(content, types, size, "infer"), types)
         return _read(content, types, size), False
     try:
         return _read(content, types, size), True
@@ -112,10 +122,9 @@ def _read(content: pa.Buffer, types: Mapping[str, pa.DataType], size: int, unkno
     options = pa.json.ParseOptions(explicit_schema=pa.schema(types.items()), unexpected_field_behavior=unknown)
     try:
         return pa.json.read_json(pa.BufferReader(content), pa.json.ReadOptions(content.size > size, size), options)
-    except pa.ArrowInvalid as problem:
-        row = (
-            _ROW.search(str(problem)) if content.size <= size else None
-        )  # it counts from the start of what a thread has
+    except pa.ArrowException as problem:  # such as ArrowMemoryError
+        counts = content.size <= size  # from the start of what a thread has
+        row = _ROW.search(str(problem)) if counts else None
         raise Refused(int(row[1]) if row else None) from None
 
 
@@ -254,6 +263,49 @@ def _find_pair(content: Content, pair: bytes) -> list[int]:
     ]
     places: list[int] = np.concatenate(found).tolist()
     return places
+
+
+def _has_few_fields(block: Block) -> bool:
+    """Tell whether fields for all keys fit in memory: by the keys of the block, and by the fields of a few records.
+
+    The first finds a stretch of records that are unlike all others, the second the same keys in ever new places.
+    """
+    objects = int(np.count_nonzero(block.content == ord("{")))
+    most = min(MOST_FIELDS, MOST_CELLS // max(1, objects))
+    if _count_names(block.content) > most:
+        return False
+    few = block.take(np.unique(np.linspace(0, len(block) - 1, 256, dtype=np.int64)))
+    content = pa.py_buffer(few.content)
+    return _count_fields(_read(content, {}, content.size + 1, "infer").schema) <= most
+
+
+def _count_fields(fields: Iterable[pa.Field]) -> int:
+    return sum(1 + _count_fields(map(field.type.field, range(field.type.num_fields))) for field in fields)
+
+
+def _count_names(content: Content) -> int:
+    """Count different keys, by the 64 bytes before the quote that ends each; of many only those in an eighth of it."""
+    size = len(content) // _STRIPE * _STRIPE
+    row, place = np.divmod(_find_ends(content[:size].reshape(-1, _STRIPE)[:, : _STRIPE // 8]), _STRIPE // 8 - 1)
+    ends = np.append(row * _STRIPE + place, size + _find_ends(content[size:]))
+    ends = ends[content[ends - 1] != ord("\\")]  # else in a text that holds JSON
+    ends = ends[:: len(ends) // 2**16 + 1]
+    inside, code = np.ones(len(ends), dtype=bool), np.zeros(len(ends), dtype=np.uint64)
+    for back in range(1, 65):
+        byte = content[np.maximum(ends - back, 0)]
+        inside &= byte != ord('"')
+        if not inside.any():
+            break
+        code = np.where(inside, code * np.uint64(0x100000001B3) + byte, code)
+    return len(np.unique(code))
+
+
+_STRIPE = 2**12
+
+
+def _find_ends(content: Content) -> Places:
+    """Find the quotes before colons, row by row; flatnonzero is much faster than nonzero."""
+    return np.flatnonzero((content[..., :-1] == ord('"')) & (content[..., 1:] == ord(":")))
 
 
 def _count_keys(block: Block) -> NDArray[np.int64]:

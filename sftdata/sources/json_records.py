@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sftdata.schema import Column
+from sftdata.column import Column
 from sftdata.sources.json_text import Number, TooDeep, load_json
 from sftdata.sources.turns import Misfit
 from sftdata.sources.values import fit_value
@@ -38,7 +38,7 @@ def load_record(content: bytes, encoding: str = "utf-8") -> tuple[Any, list[Reas
     if content.startswith(BOM):
         return None, [("encoding:bom", "a byte order mark stands before the record: were files joined here?")]
     try:
-        return load_json(content.decode()), []
+        return load_json(content), []
     except UnicodeDecodeError as problem:
         found = f"byte {content[problem.start]:#04x} at position {problem.start}"
         return None, [(f"encoding:{encoding}", f"{found} is not {encoding.upper()}")]

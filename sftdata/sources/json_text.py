@@ -32,14 +32,16 @@ class Twice:
         return "a key that is given twice"
 
 
-def load_json(text: str) -> Any:
+def load_json(text: str | bytes) -> Any:
     """Parse JSON; numbers become `Number`, and the value of a key that is given twice becomes `Twice`.
 
     Raises:
-        TooDeep: before anything else is looked at.
+        UnicodeDecodeError: when bytes are not UTF-8.
+        TooDeep: when brackets are nested deeper than `DEEPEST`, be it JSON or not.
         ValueError: when it is not JSON; `json.JSONDecodeError` where the place is known.
     """
-    if is_too_deep(text.encode("utf-8", "surrogatepass")):
+    text, content = (text, text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else (text.decode(), text)
+    if is_too_deep(content):
         raise TooDeep(f"nested deeper than {DEEPEST} levels")
     return _DECODER.decode(text)
 

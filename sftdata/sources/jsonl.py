@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 import polars as pl
 
-from sftdata.schema import Column
+from sftdata.column import Column
 from sftdata.sources.encodings import open_text
 from sftdata.sources.json_block import Block, Content, Places, cut_block
 from sftdata.sources.json_native import Refused, find_odd, parse_block

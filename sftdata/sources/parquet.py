@@ -6,11 +6,14 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from sftdata.errors import SourceError
+from sftdata.sources import parsing
 from sftdata.sources.batches import cut
 from sftdata.sources.source import Slice, Source
 
 BATCH_ROWS = 4096
-"""Rows that are decoded at a time: a value that repeats is short in the file and long in memory."""
+"""Most rows that are decoded at a time: a value that repeats is short in the file and long in memory."""
+BUFFER = 2**20
+"""Bytes that are read of a column at a time; else all of it that is in a row group is."""
 
 
 def read(source: Source) -> Iterator[Slice]:
@@ -20,22 +23,31 @@ def read(source: Source) -> Iterator[Slice]:
         SourceError: when the file is not Parquet, or is damaged.
     """
     try:
-        with pa.parquet.ParquetFile(source.path, page_checksum_verification=True) as file:
+        options = {"buffer_size": BUFFER, "pre_buffer": False, "page_checksum_verification": True}
+        with pa.parquet.ParquetFile(source.path, **options) as file:
             yield from cut(_read_all(file, source.name), source.name)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:  # the last by the names of columns
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as cause:  # UnicodeDecodeError by a column's name
         raise SourceError(f"{source.name} cannot be read as Parquet: {cause}") from None
 
 
 def _read_all(file: pa.parquet.ParquetFile, name: str) -> Iterator[pa.RecordBatch]:
     """Yield batches and count their rows: a damaged page header makes pyarrow end early without a word."""
-    rows = 0
-    for batch in file.iter_batches(BATCH_ROWS):
-        rows += len(batch)
-        yield batch
+    rows = promised = 0
     metadata = file.metadata
-    promised = sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    for place in range(metadata.num_row_groups):
+        group = metadata.row_group(place)
+        promised += group.num_rows
+        for batch in file.iter_batches(_batch_rows(group), row_groups=[place]):
+            rows += len(batch)
+            yield batch
     if not rows == promised == metadata.num_rows:
         raise SourceError(
             f"{name} is damaged: found {rows:,} rows, but it says that it has {metadata.num_rows:,} in "
             f"{metadata.num_row_groups} row groups of together {promised:,}. Fetch or write it again."
         )
+
+
+def _batch_rows(group: pa.parquet.RowGroupMetaData) -> int:
+    """Return how many rows of a row group make a batch of about `CHUNK_BYTES`."""
+    row_bytes = int(group.total_byte_size) // max(1, int(group.num_rows))
+    return max(1, min(BATCH_ROWS, parsing.CHUNK_BYTES // max(1, row_bytes)))

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from sftdata.column import Column
 from sftdata.errors import SourceError
-from sftdata.schema import Column
 from sftdata.sources.turns import Misfit, show
 from sftdata.sources.values import IN_JSON, WANTED, make_series, parse_cell, split_column
 
@@ -52,14 +52,19 @@ def require_columns(found: list[str], columns: Mapping[str, Column], source: str
     if twice:
         raise MissingColumns(
             f"{source}: more than one column is called {', '.join(map(repr, twice))}; found "
-            f"{', '.join(map(repr, found))}. Leave one, or give it another name."
+            f"{_list(found)}. Leave one, or give it another name."
         )
     missing = [name for name, column in columns.items() if column.required and name not in found]
     if missing:
         raise MissingColumns(
             f"{source}: missing column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}; "
-            f"found {', '.join(map(repr, found))}. Rename the columns, or name yours in a schema of your own."
+            f"found {_list(found)}. Rename the columns, or name yours in a schema of your own."
         )
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - 30:,} more" if len(names) > 30 else ""
+    return ", ".join(repr(name[:80]) for name in names[:30]) + more
 
 
 class MissingColumns(SourceError):  # noqa: N818

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sftdata.schema import Column
+from sftdata.column import Column
 from sftdata.sources import jsonl
 from sftdata.sources.json_block import Block
 from sftdata.sources.json_records import Reason, Verdict, fit_record, judge, load_record
@@ -126,7 +126,7 @@ def _fit_cells(cells: dict[int, dict[str, Any]], columns: Mapping[str, Column]) 
     series, faults = [], []
     for name, column in columns.items():
         values = [record[name] for record in cells.values()]
-        texts = pl.DataFrame({name: [value if isinstance(value, str) else None for value in values]}, {name: pl.String})
+        texts = pl.DataFrame({name: [value if type(value) is str else None for value in values]}, {name: pl.String})
         frame, misfits = cast_text(texts, {name: column})
         fitted, more = _fit_others(values, frame[name], column)
         series.append(fitted)
@@ -139,7 +139,7 @@ def _fit_others(values: list[Any], fitted: pl.Series, column: Column) -> tuple[p
     faults, whole = [], fitted.to_list()
     for row, value in enumerate(values):
         try:
-            whole[row] = whole[row] if isinstance(value, str) else fit_value(value, column)
+            whole[row] = whole[row] if type(value) is str else fit_value(value, column)
         except Misfit as problem:
             faults.append(Fault(row, f"{fitted.name}:dtype", f"{fitted.name}: {problem}"))
     return pl.Series(fitted.name, whole, dtype=fitted.dtype), faults

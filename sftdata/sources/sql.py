@@ -41,7 +41,7 @@ def find(setting: SourceSettings, base: Path) -> tuple[Path | None, str]:
     uri, query = str(setting.uri), str(setting.query)
     if "://" not in uri or (uri.startswith("sqlite") and (not _is_sqlite(setting) or uri == SQLITE)):
         raise SourceError(f"uri: found {uri!r}, expected sqlite:///FILE (a fourth slash begins an absolute path)")
-    name = f"{_anonymous(uri)}?{hashlib.sha256(query.encode()).hexdigest()[:8]}"
+    name = f"{anonymize(uri)}?{hashlib.sha256(query.encode()).hexdigest()[:8]}"
     if not _SELECT.match(query):
         raise SourceError(f"{name}: found the query {query!r}, expected a SELECT")
     return base / uri.removeprefix(SQLITE) if _is_sqlite(setting) else None, name
@@ -55,7 +55,7 @@ def _is_sqlite(setting: SourceSettings) -> bool:
     return str(setting.uri).startswith(SQLITE)
 
 
-def _anonymous(uri: str) -> str:
+def anonymize(uri: str) -> str:
     """Return an address without user, password and options."""
     if uri.startswith(SQLITE):
         return uri
@@ -140,16 +140,14 @@ def _open_server(uri: str, query: str) -> Iterator[tuple[list[str], Iterator[Any
     try:
         import sqlalchemy
     except ImportError:
-        raise SourceError(
-            f"{_anonymous(uri)}: a database other than SQLite needs: pip install 'sftdata[sql]'"
-        ) from None
+        raise SourceError(f"{anonymize(uri)}: a database other than SQLite needs: pip install 'sftdata[sql]'") from None
     try:
         with sqlalchemy.create_engine(uri).connect() as connection:  # rolls back when it ends
             options = {"stream_results": True, "yield_per": BATCH_ROWS, "postgresql_readonly": True}
             rows = connection.execution_options(**options).exec_driver_sql(query)
             yield list(rows.keys()), iter(rows)
     except ModuleNotFoundError as problem:
-        raise SourceError(f"{_anonymous(uri)}: install the driver of this database: {problem.name}") from None
+        raise SourceError(f"{anonymize(uri)}: install the driver of this database: {problem.name}") from None
     except sqlalchemy.exc.SQLAlchemyError as problem:
         first = str(getattr(problem, "orig", None) or problem).strip().partition("\n")[0]
-        raise SourceError(f"{_anonymous(uri)}: the database refuses: {first}; the query: {query}") from None
+        raise SourceError(f"{anonymize(uri)}: the database refuses: {first}; the query: {query}") from None

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sftdata.column import Column
 from sftdata.records import MESSAGES
-from sftdata.schema import Column
 from sftdata.sources.json_text import LONE_SURROGATE, Number, dump_json, load_json
 
 Turn = dict[str, Any]

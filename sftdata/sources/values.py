@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import polars as pl
 
-from sftdata.schema import Column
+from sftdata.column import Column
 from sftdata.sources.json_text import Number, dump_json, load_json
 from sftdata.sources.turns import Misfit, fit_turns, is_text, make_turns, show, to_float
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sftdata.column import Column
 from sftdata.recipe import SourceSettings
-from sftdata.schema import Column
 from sftdata.sources import Chunk, find_sources, read_chunks
 
 pytestmark = pytest.mark.real

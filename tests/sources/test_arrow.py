@@ -1,5 +1,6 @@
 import gzip
 import random
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick, texts
 
+from sftdata.column import Column
 from sftdata.errors import SourceError
-from sftdata.schema import Column
 
 COLUMNS = {"text": Column(nullable=True), "n": Column(dtype="int", nullable=True)}
 WRITERS = {"file": pa.ipc.new_file, "stream": pa.ipc.new_stream}
@@ -105,3 +106,9 @@ def test_what_is_not_arrow_is_told(tmp_path, content, message):
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_file_without_rows_has_no_record(tmp_path, kind):
     assert read_every_record(write(tmp_path / "e.arrow", table_of([]), kind), "arrow", COLUMNS) == ([], [])
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "fuzz" / "found").iterdir()), ids=lambda f: f.name)
+def test_what_was_once_a_crash_is_told(file):
+    with pytest.raises(SourceError, match=r"is damaged|cannot be read"):
+        read_every_record(file, file.suffix[1:], COLUMNS)

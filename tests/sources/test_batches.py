@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import quick, texts
 
 from sftdata.errors import SourceError
-from sftdata.sources import parsing
+from sftdata.sources import batches, parsing
 from sftdata.sources.batches import cut, decode, original
 
 
@@ -169,3 +169,28 @@ def test_text_that_is_not_utf8_is_no_damage_to_the_file():
         {"l": pa.ListArray.from_arrays([0, 1, 2], bad), "d": pa.DictionaryArray.from_arrays([0, 1], bad)}
     )
     assert [len(content) for content, _, _ in cut([nested], "f")] == [2]
+
+
+def test_a_view_into_a_buffer_that_is_not_there_is_damage():
+    text, views = pa.array(["\xe9"], pa.string()), pa.array([b"\xff", b"b" * 20], pa.binary_view()).buffers()
+    lost = pa.Array.from_buffers(pa.string_view(), 2, views[:2])
+    for found in (lost, pa.DictionaryArray.from_arrays(pa.array([0, 1]), lost)):
+        with pytest.raises(SourceError, match=r"f is damaged: .*Fetch or write it again"):
+            list(cut([pa.record_batch({"c": found, "d": text.take(pa.array([0, 0]))})], "f"))
+
+
+def test_a_batch_that_cannot_be_converted_is_damage(monkeypatch):
+    for problem in (pa.ArrowIndexError("i"), pa.ArrowNotImplementedError("n"), OverflowError("o"), ValueError("v")):
+
+        def fail(_, problem=problem):
+            raise problem
+
+        monkeypatch.setattr(batches, "decode", fail)
+        with pytest.raises(SourceError, match="f is damaged"):
+            list(cut([pa.record_batch({"c": ["a"]})], "f"))
+
+
+def test_a_date_that_python_does_not_have_is_its_number_or_text():
+    dates = pa.array([2**31 - 1], pa.int32()).view(pa.date32())
+    found = original(pa.record_batch({"d": dates}), 0)
+    assert json.loads(json.dumps(found)) == found

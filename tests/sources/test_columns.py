@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import conversations, quick, texts
 
-from sftdata.schema import Column, TurnKeys
+from sftdata.column import Column, TurnKeys
 from sftdata.sources import columns
 from sftdata.sources.parsing import MissingColumns
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick
 
+from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.recipe import SourceSettings
-from sftdata.schema import Column
 from sftdata.sources import conll, parsing, read_chunks
 from sftdata.sources.parsing import MissingColumns
 from sftdata.sources.source import Source

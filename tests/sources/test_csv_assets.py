@@ -2,8 +2,8 @@
 
 import pytest
 
+from sftdata.column import Column
 from sftdata.recipe import SourceSettings
-from sftdata.schema import Column
 from sftdata.sources import read_chunks
 from sftdata.sources.source import Source
 

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import quick
 
+from sftdata.column import Column
 from sftdata.recipe import SourceSettings
-from sftdata.schema import Column
 from sftdata.sources import csv_scan, csv_windows, read_chunks
 from sftdata.sources.source import Source
 

@@ -6,9 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import quick
 
+from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.recipe import SourceSettings
-from sftdata.schema import Column
 from sftdata.sources import csv_windows, read_chunks
 from sftdata.sources.dialect import SAMPLE, find_dialect
 from sftdata.sources.parsing import MissingColumns

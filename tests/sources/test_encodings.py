@@ -265,7 +265,7 @@ def test_an_encoding_that_is_given_is_used(scratch, name):
     assert transcode(scratch, "a,b\n1,2\n".encode(name), name) == b"a,b\n1,2\n"
 
 
-@pytest.mark.parametrize("name", set(ENCODINGS) - {"utf-16", "utf-32", *UTF})
+@pytest.mark.parametrize("name", sorted(set(ENCODINGS) - {"utf-16", "utf-32", *UTF}))
 def test_every_encoding_that_may_be_given_has_ascii_and_its_own_line_feeds(name):
     codec = transcoding.CODECS.get(name, name)
     assert bytes(range(128)).decode(codec) == "".join(map(chr, range(128)))
@@ -407,3 +407,19 @@ def test_any_bytes_are_read_or_refused_and_confidences_are_shares(content):
     guesses = detect_encoding(content)
     assert guesses[0].encoding in (*ENCODINGS, encodings.UNKNOWN)
     assert all(0 <= guess.confidence <= 1 for guess in guesses)
+
+
+@pytest.mark.parametrize(
+    "text", [b"a line of text,label", "机器学习是人工智能的一个分支".encode(), RUSSIAN.encode()[:40]]
+)
+@pytest.mark.parametrize("shift", [b"", b"x"])
+def test_damaged_utf8_with_a_nul_before_a_line_feed_is_not_utf16(text, shift):
+    rows = [shift + text + b"\n", b"a\xe9\xff\n" * 4, text + b"\n", b"nul\0\n"]
+    for content in (b"".join(rows[:3] * 20 + rows[3:]), b"".join(rows), rows[1] * 9 + (text + b"\0\n") * 50):
+        assert not detect_encoding(content)[0].encoding.startswith("utf-16")
+
+
+@pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [CHINESE, TRADITIONAL, JAPANESE, KOREAN])
+def test_utf16_beyond_ascii_is_detected_without_a_mark(name, text):
+    assert detect_encoding((text * 20).encode(name))[0].encoding == name

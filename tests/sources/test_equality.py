@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick, texts
 
-from sftdata.schema import Column
+from sftdata.column import Column
 
 COLUMNS = {
     "s": Column(nullable=True),

@@ -2,6 +2,7 @@ import json
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,12 +19,13 @@ from json_cases import (
     fitting,
     natively,
     one_by_one,
+    parse,
     records,
 )
 from strategies import conversations, quick
 
-from sftdata.schema import Column
-from sftdata.sources.json_native import find_odd, parse_block
+from sftdata.column import Column
+from sftdata.sources.json_native import MOST_COLONS, Refused, _has_few_fields, find_odd, parse_block
 
 
 def without(rows, *names):
@@ -232,3 +234,44 @@ def test_a_column_that_no_record_has_is_null():
     assert frame.null_count().row(0) == (2,) * len(COLUMNS)
     assert not doubtful[0]
     assert parse_block(block_of(["{}"]), {"l": Column(dtype="list[str]")})[0].height == 1
+
+
+def unlike_keys(place):
+    return {f"key {place} {number}": number for number in range(5)}
+
+
+def nested(place):
+    """Return the same ten keys in ever new places."""
+    value = 1
+    for digit in f"{place * 7919 % 100_000:05}":
+        value = {digit: value}
+    return value
+
+
+@pytest.mark.parametrize(("make", "before"), [(unlike_keys, 0), (unlike_keys, 3000), (nested, 0)])
+def test_records_with_ever_new_keys_are_not_given_a_field_for_each(make, before):
+    plain, new = [{"text": "a", "z": 1}] * before, [{"text": "a", "z": make(place)} for place in range(2500)]
+    assert not _has_few_fields(block_of([json.dumps(row) for row in plain + new + plain]))
+
+
+def test_ordinary_records_are_given_a_field_for_each_key():
+    calls = json.dumps({f"argument {number}": number for number in range(5000)})
+    row = {"m": [{"role": "user", "content": calls}] * 3, **{f"key {number}": number for number in range(50)}}
+    assert _has_few_fields(block_of([json.dumps(row)] * 200))
+
+
+@pytest.mark.parametrize("columns", [FLAT, CHAT], ids=["flat", "chat"])
+def test_a_record_of_very_many_keys_is_judged_alone(columns):
+    many = json.dumps({"text": "a", "z": {str(key): key for key in range(MOST_COLONS)}})
+    block = block_of(['{"text":"a"}', many, '{"text":"b"}'])
+    assert find_odd(block).tolist() == [False, True, False]
+    assert [row["text"] for row in parse('{"text":"a"}', many, columns=columns)] == ["a", "a"]
+
+
+def test_memory_that_does_not_suffice_makes_arrows_reader_refuse(monkeypatch):
+    def fail(*_):
+        raise pa.ArrowMemoryError("malloc failed")
+
+    monkeypatch.setattr(pa.json, "read_json", fail)
+    with pytest.raises(Refused):
+        parse_block(block_of(['{"text":"a"}']), CHAT)

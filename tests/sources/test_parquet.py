@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import conversations, quick, texts
 
+from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.records import MESSAGES
-from sftdata.schema import Column
 from sftdata.sources import parquet, parsing
 from sftdata.sources.source import Source
 
@@ -110,3 +110,18 @@ def test_flipped_bytes_never_crash_and_checksums_find_them(scratch, codec):
 
 def test_a_file_without_rows_has_no_record(scratch):
     assert read_all(scratch / "e.parquet", TEXT, pa.table({"text": pa.array([], pa.string())})) == ([], [])
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_long_values_are_decoded_a_few_at_a_time(scratch, monkeypatch, groups):
+    values = [f"{place}" + "x" * 10_000 for place in range(100)]
+    pq.write_table(
+        pa.table({"text": values}), scratch / "b.parquet", use_dictionary=False, row_group_size=100 // groups
+    )
+    monkeypatch.setattr(parsing, "CHUNK_BYTES", 100_000)
+    with pq.ParquetFile(scratch / "b.parquet") as file:
+        batches = list(parquet._read_all(file, "b.parquet"))
+    assert max(map(len, batches)) in (9, 10)
+    assert [text for batch in batches for text in batch["text"].to_pylist()] == values
+    monkeypatch.setattr(parsing, "CHUNK_BYTES", 10)
+    assert read_every_record(scratch / "b.parquet", "parquet", TEXT)[0] == [(value,) for value in values]

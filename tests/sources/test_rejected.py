@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 from json_cases import outcomes
 
+from sftdata.column import Column
 from sftdata.rejections import describe_origin, rejected_line
-from sftdata.schema import Column
 from sftdata.sources import read_chunks, rejected
 from sftdata.sources.source import Source
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick, texts
 
+from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.recipe import SourceSettings
-from sftdata.schema import Column
 from sftdata.sources import digest_of, find_sources, read_chunks, size_of
 
 COLUMNS = {

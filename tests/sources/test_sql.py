@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick, texts
 
+from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.recipe import SourceSettings
-from sftdata.schema import Column
 from sftdata.sources import digest_of, find_sources, parsing, read_chunks, read_originals, size_of, sql
 
 COLUMNS = {"text": Column(nullable=True), "n": Column(dtype="int", nullable=True)}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from json_cases import turns_like
 from strategies import conversations, json_values, quick
 
+from sftdata.column import Column
 from sftdata.records import MESSAGES
-from sftdata.schema import Column
 from sftdata.sources.json_text import load_json
 from sftdata.sources.turns import Misfit, fit_turns, list_offsets, sum_of_lists, widen_turns
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick, texts
 
-from sftdata.schema import Column
+from sftdata.column import Column
 from sftdata.sources.json_text import load_json
 from sftdata.sources.parsing import cast_text
 from sftdata.sources.turns import Misfit
