@@ -13,7 +13,6 @@ from sftdata.sources.csv_judge import Block, Judged, judge_line, lookahead, too_
 from sftdata.sources.csv_scan import Records, count_breaks, find_records
 from sftdata.sources.dialect import SAMPLE, Dialect, find_dialect
 from sftdata.sources.encodings import open_text
-from sftdata.sources.parsing import CHUNK_ROWS
 from sftdata.sources.source import Slice, Source
 
 WINDOW = 8 * 2**20
@@ -130,7 +129,7 @@ def _judge_next(ahead: _Ahead, dialect: Dialect) -> Judged | None:
 def _read_windows(ahead: _Ahead, dialect: Dialect, line: int) -> Iterator[Window]:
     header, reach, doomed = dialect.header or (), WINDOW, 0
     while (block := ahead.hold(reach)).data:
-        found = find_records(block, min(reach, parsing.MAX_RECORD), CHUNK_ROWS, dialect, doomed)
+        found = find_records(block, min(reach, parsing.MAX_RECORD), parsing.CHUNK_ROWS, dialect, doomed)
         if found.end == 0 and not block.final and len(block.data) < lookahead():
             ahead.hold(2 * len(block.data))
             continue
@@ -138,7 +137,7 @@ def _read_windows(ahead: _Ahead, dialect: Dialect, line: int) -> Iterator[Window
         if len(found.starts):
             yield Window(dialect, header, line, data, found)
         line, doomed = line + found.breaks, found.doomed
-        reach = min(WINDOW, max(SMALLEST, found.end * CHUNK_ROWS // max(1, len(found.starts))))
+        reach = min(WINDOW, max(SMALLEST, found.end * parsing.CHUNK_ROWS // max(1, len(found.starts))))
 
 
 def _skip_line(ahead: _Ahead, dialect: Dialect) -> tuple[bytearray, Records]:

@@ -13,10 +13,10 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from sftdata.errors import SourceError
-from sftdata.sources import jsonl
+from sftdata.sources import jsonl, parsing
 from sftdata.sources.encodings import open_text
 from sftdata.sources.json_block import Block, cut_block, make_block
-from sftdata.sources.parsing import CHUNK_ROWS, MAX_RECORD
+from sftdata.sources.parsing import MAX_RECORD
 from sftdata.sources.source import Slice, Source
 
 WINDOW = 4 * 2**20
@@ -166,7 +166,7 @@ def _make_blocks(records: Iterator[_Record], encoding: str) -> Iterator[Block]:
     for text, line, dropped in records:
         content = text.encode("utf-8", "surrogateescape")
         is_large = dropped or len(content) > MAX_RECORD
-        if contents and (is_large or len(contents) == CHUNK_ROWS or size >= WINDOW):
+        if contents and (is_large or len(contents) == parsing.CHUNK_ROWS or size >= WINDOW):
             yield make_block(contents, lines, encoding)
             contents, lines, size = [], [], 0
         if is_large:

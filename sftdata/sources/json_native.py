@@ -191,9 +191,9 @@ def _convert_pairs(found: pa.ChunkedArray, column: Column) -> tuple[pl.Series, M
 
 def _convert_json(found: pa.ChunkedArray, column: Column) -> tuple[pl.Series, Mask]:
     """Take texts, each value once; anything else has lost its spelling."""
+    if not pa.types.is_string(found.type):  # not combined: pyarrow 26 cannot, where lists hold nothing but nulls
+        return pl.Series([None] * len(found), dtype=pl.String), found.is_valid().to_numpy()
     texts = found.combine_chunks()
-    if not pa.types.is_string(texts.type):
-        return pl.Series([None] * len(texts), dtype=pl.String), texts.is_valid().to_numpy(zero_copy_only=False)
     coded = texts.dictionary_encode()
     fitted = pa.array([_fit(text, column) for text in coded.dictionary.to_pylist()], _TEXT)
     series = pl.Series(fitted.take(coded.indices))
@@ -280,7 +280,12 @@ def _has_few_fields(block: Block) -> bool:
 
 
 def _count_fields(fields: Iterable[pa.Field]) -> int:
-    return sum(1 + _count_fields(map(field.type.field, range(field.type.num_fields))) for field in fields)
+    """Count fields at all depths, level by level: they may be nested deeper than functions may call each other."""
+    level, count = list(fields), 0
+    while level:
+        count += len(level)
+        level = [outer.type.field(place) for outer in level for place in range(outer.type.num_fields)]
+    return count
 
 
 def _count_names(content: Content) -> int:

@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 
 from sftdata.column import Column
+from sftdata.sources import parsing
 from sftdata.sources.encodings import open_text
 from sftdata.sources.json_block import Block, Content, Places, cut_block
 from sftdata.sources.json_native import Refused, find_odd, parse_block
 from sftdata.sources.json_records import judge
 from sftdata.sources.json_text import refuse_constant
-from sftdata.sources.parsing import CHUNK_ROWS, MAX_RECORD, Fault, Parsed
+from sftdata.sources.parsing import MAX_RECORD, Fault, Parsed
 from sftdata.sources.source import Slice, Source
 from sftdata.sources.values import make_series
 
@@ -44,8 +45,8 @@ def read(source: Source) -> Iterator[Slice]:
     """Yield slices of a file: its lines that are not blank."""
     with open_text(source) as text:
         for block in _read_blocks(text.file, text.encoding):
-            for start in range(0, len(block), CHUNK_ROWS):
-                part = block.take(np.arange(start, min(start + CHUNK_ROWS, len(block))))
+            for start in range(0, len(block), parsing.CHUNK_ROWS):
+                part = block.take(np.arange(start, min(start + parsing.CHUNK_ROWS, len(block))))
                 yield Slice(part, part.full_size or len(part.content), text.found)
 
 

@@ -68,9 +68,9 @@ def reasons_of(first, second, quoting):
 def test_chunking_changes_nothing(scratch, rows, most_rows, most_bytes, broken):
     content = written([("a", "b"), *rows], quoting=csv.QUOTE_ALL) + "".join(broken)
     whole = read_all(scratch / "whole.csv", content)
-    for name, value in (("CHUNK_ROWS", most_rows), ("WINDOW", most_bytes)):
+    for module, name, value in ((parsing, "CHUNK_ROWS", most_rows), (csv_windows, "WINDOW", most_bytes)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(csv_windows, name, value)
+            patch.setattr(module, name, value)
             assert read_all(scratch / "whole.csv", content) == whole
 
 

@@ -12,7 +12,7 @@ from strategies import quick
 
 from sftdata.column import Column
 from sftdata.recipe import SourceSettings
-from sftdata.sources import csv_scan, csv_windows, read_chunks
+from sftdata.sources import csv_scan, csv_windows, parsing, read_chunks
 from sftdata.sources.source import Source
 
 COLUMNS = {name: Column(nullable=True, required=False) for name in "abc"}
@@ -153,7 +153,7 @@ def test_every_way_to_find_records_equals_the_judge(scratch, content, header, ne
             patch.setattr(csv_windows, "WINDOW", window)
             patch.setattr(csv_windows, "SMALLEST", 1)
             patch.setattr(csv_windows, "SAMPLE", 8)
-            patch.setattr(csv_windows, "CHUNK_ROWS", most_rows)
+            patch.setattr(parsing, "CHUNK_ROWS", most_rows)
         if way == 2:  # record by record
             patch.setattr(csv_scan, "_find_right", lambda lines, *_: (lines.ends[:0], False))
             patch.setattr(csv_scan, "_look_wrong", lambda lines, *_: lines.ends > 0)

@@ -7,7 +7,7 @@ from json_cases import FLAT, outcomes, records
 from strategies import json_values, quick
 
 from sftdata.errors import SourceError
-from sftdata.sources import json_array, jsonl, read_chunks
+from sftdata.sources import json_array, jsonl, parsing, read_chunks
 from sftdata.sources.source import Source
 
 
@@ -53,7 +53,7 @@ def test_an_array_is_read_as_its_records_are_line_by_line(read_all, rows, indent
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_array, "WINDOW", window)
         assert read_all(content)[0] == found
-        patch.setattr(json_array, "CHUNK_ROWS", most)
+        patch.setattr(parsing, "CHUNK_ROWS", most)
         assert read_all(content)[0] == found
 
 

@@ -275,3 +275,10 @@ def test_memory_that_does_not_suffice_makes_arrows_reader_refuse(monkeypatch):
     monkeypatch.setattr(pa.json, "read_json", fail)
     with pytest.raises(Refused):
         parse_block(block_of(['{"text":"a"}']), CHAT)
+
+
+@pytest.mark.parametrize("value", ["[null,null]", "[[null],null]", "[]", "{}"])
+def test_a_value_of_nothing_but_nulls_is_kept_as_json(value):
+    columns = {"text": Column(nullable=True), "j": Column(dtype="json", nullable=True)}
+    rows = parse(f'{{"j":{value}}}', '{"text":"a"}', columns=columns)
+    assert [json.loads(row["j"]) if row["j"] else None for row in rows] == [json.loads(value), None]
