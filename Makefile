@@ -95,7 +95,7 @@ lint: .venv/dev ## check format, style and types
 	$(BIN)/mypy
 
 bench: .venv/dev ## compare `sftdata` with datasets.map, polars and pandera on pandas
-	$(BIN)/python tests/real/fetch.py "$(ASSETS)" --group test --group bench
+	$(BIN)/python tests/real/fetch.py "$(ASSETS)"
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/validate.py
 

