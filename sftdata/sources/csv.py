@@ -16,7 +16,7 @@ from sftdata.column import Column
 from sftdata.sources.csv_cells import parse_cells
 from sftdata.sources.csv_windows import Window
 from sftdata.sources.csv_windows import read as read
-from sftdata.sources.parsing import Fault, MissingColumns, Parsed, cast_text, drop_faulty, require_columns
+from sftdata.sources.parsing import Fault, MissingColumns, Parsed, cast_text, decodes, drop_faulty, require_columns
 
 
 def parse(window: Window, columns: Mapping[str, Column], source: str) -> Parsed:
@@ -94,7 +94,7 @@ def _find_undecodable(window: Window) -> list[int]:
     if _all_decode(window.data):
         return []
     pieces = zip(window.records.starts.tolist(), window.records.ends.tolist(), strict=True)
-    return _sound(window, np.array([not _decodes(window.data[start:end]) for start, end in pieces]))
+    return _sound(window, np.array([not decodes(window.data[start:end]) for start, end in pieces]))
 
 
 def _sound(window: Window, hit: NDArray[np.bool_]) -> list[int]:
@@ -103,14 +103,6 @@ def _sound(window: Window, hit: NDArray[np.bool_]) -> list[int]:
 
 
 _MARK = "\ufeff".encode()
-
-
-def _decodes(data: bytearray) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _all_decode(data: bytearray) -> bool:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sftdata.column import Column
 from sftdata.sources.json_block import Block, Content, Places
 from sftdata.sources.json_text import DEEPEST, is_too_deep
+from sftdata.sources.parsing import decodes
 from sftdata.sources.turns import Misfit, list_offsets, sum_of_lists, widen_turns
 from sftdata.sources.values import fit_value, split_column
 
@@ -226,15 +227,7 @@ def _are_utf8(block: Block) -> Mask:
         _as_series(pa.large_binary(), block.content, np.append(block.starts, len(block.content))).cast(pl.String)
         return np.ones(len(block), dtype=bool)
     except pl.exceptions.ComputeError:
-        return np.array([_is_utf8(block[position]) for position in range(len(block))])
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        return np.array([decodes(block[position]) for position in range(len(block))])
 
 
 def _as_series(kind: pa.DataType, content: Content, offsets: Sequence[int] | Places) -> pl.Series:

@@ -42,6 +42,15 @@ class Parsed:
     faults: list[Fault]
 
 
+def decodes(content: bytes | bytearray) -> bool:
+    """Tell whether bytes are UTF-8."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def require_columns(found: list[str], columns: Mapping[str, Column], source: str) -> None:
     """Refuse a file whose header lacks columns that the schema requires, or has one of the schema's twice.
 

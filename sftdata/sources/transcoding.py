@@ -6,6 +6,7 @@ import re
 from typing import Any, BinaryIO
 
 from sftdata.sources.compression import BUFFER
+from sftdata.sources.parsing import decodes
 
 CODECS = {"shift_jis": "cp932", "big5": "big5hkscs"}
 """Python's codecs for encodings that it has under another name, with what files under their name have besides."""
@@ -81,17 +82,9 @@ def _keep_broken(text: str, *, whole: bool) -> str:
 
     def guard(run: re.Match[str]) -> str:
         in_doubt = run.end() == len(text) and not whole
-        return f"\udcff{run[0]}" if in_doubt or _is_utf8(run[0].encode("utf-8", "surrogateescape")) else run[0]
+        return f"\udcff{run[0]}" if in_doubt or decodes(run[0].encode("utf-8", "surrogateescape")) else run[0]
 
     return _BROKEN_RUN.sub(guard, text)
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _escape_span(error: UnicodeError) -> tuple[str, int]:
