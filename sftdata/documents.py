@@ -23,6 +23,9 @@ MAX_BYTES = 2 * 2**20
 MAX_NODES = 200_000
 """Most values of a recipe or schema once its anchors are unfolded: ten lines of YAML can stand for a billion."""
 
+MOST_FAULTS = 20
+"""Most faults of one document that are told at once."""
+
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -90,12 +93,14 @@ def hint(name: str, known: Iterable[str]) -> str:
 def describe_faults(cause: ValidationError, model: type[BaseModel], root: yaml.Node | None) -> list[str]:
     """Put each fault that pydantic found into one line: where, what was found, what was expected."""
     lines: dict[tuple[int, str], list[str]] = {}
-    for fault in cause.errors():
+    for fault in cause.errors()[:MOST_FAULTS]:
         keys, line = _locate(root, fault["loc"], fault["type"])
         where = ".".join(str(key) for key in keys) or "(whole file)"
         place = (line or 0, f"line {line}: {where}: " if line else f"{where}: ")
         lines.setdefault(place, []).append(_explain(dict(fault), model, keys))
-    return [where + _join(lines[line, where]) for line, where in sorted(lines)]
+    more = cause.error_count() - MOST_FAULTS
+    told = [where + _join(lines[line, where]) for line, where in sorted(lines)]
+    return told + ([f"and {more:,} more"] if more > 0 else [])
 
 
 def _join(faults: list[str]) -> str:
@@ -181,5 +186,8 @@ def _repeated_keys(node: yaml.Node | None, path: str = "") -> list[tuple[str, in
 
 
 def _brief(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write integers of more than some thousand digits
+        text = "a number of very many digits"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -144,10 +144,10 @@ def file_aside(path: Path | None) -> Iterator[Path | None]:
     if path is None:
         yield None
         return
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} cannot be written: it is there and no file; name another for the rejected rows")
     aside = path.with_name(f".{path.name}.unfinished")
     try:
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} cannot be written: it is there and no file; name another for the rejected rows")
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.touch()
         yield aside

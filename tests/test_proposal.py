@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -350,7 +351,7 @@ def test_a_sample_says_what_was_not_looked_at(tmp_path, monkeypatch):
     written = init(str(tmp_path / "data"), tmp_path / "made.yaml")
     sample = written.proposal.sample
     assert not sample.whole
-    assert "the first 40 rows and 3 of those that follow" in written.schema.read_text()
+    assert re.search(r"the first \d+ rows and \d+ of those that follow", written.schema.read_text())
     assert "not all rows were looked at" in written.schema.read_text()
 
 

@@ -112,7 +112,7 @@ def test_conversations_of_which_many_have_no_response(assets, tmp_path):
     assert any("rows are rejected" in text for text in texts_in(written))
 
 
-@pytest.mark.parametrize("name", ["qwen3", "smollm2", "deepseek", "minilm"])
+@pytest.mark.parametrize("name", ["qwen3", "smollm2", "minilm"])
 def test_tokens_are_counted_with_a_real_tokenizer(assets, tmp_path, name):
     rows = [{"prompt": "什么是幸福?", "completion": "Happiness is a warm puppy."} for _ in range(5)]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
