@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sftdata.errors import FaultsError
+from sftdata.records import shorten
 
 
 class Settings(BaseModel):
@@ -187,7 +188,6 @@ def _repeated_keys(node: yaml.Node | None, path: str = "") -> list[tuple[str, in
 
 def _brief(value: Any) -> str:
     try:
-        text = repr(value)
+        return shorten(repr(value), 60)
     except ValueError:  # Python does not write integers of more than some thousand digits
-        text = "a number of very many digits"
-    return text if len(text) <= 60 else text[:57] + "..."
+        return "a number of very many digits"

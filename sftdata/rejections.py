@@ -1,9 +1,11 @@
 """The file of rejected rows: a JSON line each, with all that is needed to mend the row and feed it in again."""
 
+import heapq
 import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial, reduce
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
@@ -111,23 +113,10 @@ def add_reasons(row: Rejected, late: Rejected) -> Rejected:
 def merge_rejected(file: Path, late: Iterable[Rejected], sources: Sequence[Source]) -> None:
     """Put rows that were rejected later in their places among those of a file; both are in order of reading."""
     order = {source.name: place for place, source in enumerate(sources)}
-    merged = file.with_name(file.name + ".merged")
-    waiting = iter(late)
-    next_late = next(waiting, None)
-    with file.open(encoding="utf-8") as lines, merged.open("w", encoding="utf-8") as out:
-        for line in lines:
-            row = json.loads(line)
-            while next_late and _place(next_late, order) < _place(row, order):
-                out.write(rejected_line(next_late))
-                next_late = next(waiting, None)
-            if next_late and _place(next_late, order) == _place(row, order):
-                row, next_late = add_reasons(row, next_late), next(waiting, None)
-                line = rejected_line(row)
-            out.write(line)
-        while next_late:
-            out.write(rejected_line(next_late))
-            next_late = next(waiting, None)
-    merged.replace(file)
+    place = partial(_place, order=order)
+    with file_aside(file) as merged, file.open(encoding="utf-8") as lines, merged.open("w", encoding="utf-8") as out:
+        rows = heapq.merge(map(json.loads, lines), late, key=place)
+        write_rejected(out, (reduce(add_reasons, of_row) for _, of_row in groupby(rows, key=place)))
 
 
 def _place(row: Rejected, order: Mapping[str, int]) -> tuple[int, int]:
@@ -135,15 +124,12 @@ def _place(row: Rejected, order: Mapping[str, int]) -> tuple[int, int]:
 
 
 @contextmanager
-def file_aside(path: Path | None) -> Iterator[Path | None]:
+def file_aside(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; the file appears under its name when the block ends well.
 
     Raises:
         OutputError: when it cannot be written.
     """
-    if path is None:
-        yield None
-        return
     aside = path.with_name(f".{path.name}.unfinished")
     try:
         if path.exists() and not path.is_file():

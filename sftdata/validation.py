@@ -111,7 +111,7 @@ def validate(
     )
     refuse_overwriting(rejected, sources)
     uniqueness = Uniqueness()
-    with file_aside(rejected) as aside:
+    with file_aside(rejected) if rejected else nullcontext() as aside:
         with aside.open("w", encoding="utf-8") if aside else nullcontext() as lines:
             for screened in screen(sources, judge, workers):
                 report.add(screened)

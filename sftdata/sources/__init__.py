@@ -5,13 +5,11 @@ stood. To read another format, add one entry to `FORMATS`.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import polars as pl
 
 from sftdata.column import Column
 from sftdata.errors import SourceError
@@ -138,21 +136,6 @@ def read_chunks(source: Source) -> Iterator[Chunk]:
         for content, size, found in FORMATS[source.format].read(source):
             yield Chunk(source, record, content, size, found)
             record += len(content)
-
-
-def read_originals(sources: Sequence[Source], wanted: pl.DataFrame) -> dict[tuple[str, int], Any]:
-    """Read again, as they stood, the records that `wanted` names in its columns `source` and `record`."""
-    found: dict[tuple[str, int], Any] = {}
-    for source in sources:
-        records = wanted.filter(pl.col("source") == source.name)["record"].sort().to_list()
-        if not records:
-            continue
-        for chunk in read_chunks(source):
-            inside = [r for r in records if chunk.first_record <= r < chunk.first_record + len(chunk)]
-            found |= {(source.name, record): chunk.original(record - chunk.first_record) for record in inside}
-            if records[-1] < chunk.first_record + len(chunk):
-                break
-    return found
 
 
 @contextmanager

@@ -149,11 +149,6 @@ def _can_cast(found: pl.DataType, column: Column) -> bool:
     return (column.dtype == "int" and found.is_integer()) or (column.dtype == "float" and found.is_numeric())
 
 
-def null_turns(messages: pl.Series) -> pl.Series:
-    """Tell for each conversation whether one of its turns is null."""
-    return messages.list.eval(pl.element().is_null()).list.any().fill_null(False)
-
-
 def drop_faulty(frame: pl.DataFrame, positions: Sequence[int], faults: list[Fault]) -> Parsed:
     """Leave out of `frame` the records that have a fault; faults go by position in the slice."""
     bad = {fault.position for fault in faults}

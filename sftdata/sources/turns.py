@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.column import Column
-from sftdata.records import MESSAGES
+from sftdata.records import MESSAGES, shorten
 from sftdata.sources.json_text import LONE_SURROGATE, Number, dump_json, load_json
 
 Turn = dict[str, Any]
@@ -100,8 +100,7 @@ def sum_of_lists(entries: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[n
 
 def show(value: Any) -> str:
     """Return a value for a message, short and printable."""
-    shown = repr(value)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
+    return shorten(repr(value), 80)
 
 
 def is_text(value: Any) -> TypeGuard[str]:

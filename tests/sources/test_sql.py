@@ -15,7 +15,8 @@ from strategies import quick, texts
 from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.recipe import SourceSettings
-from sftdata.sources import digest_of, find_sources, parsing, read_chunks, read_originals, size_of, sql
+from sftdata.rejections import find_origins
+from sftdata.sources import digest_of, find_sources, parsing, read_chunks, size_of, sql
 
 COLUMNS = {"text": Column(nullable=True), "n": Column(dtype="int", nullable=True)}
 QUERY = "SELECT text, n FROM rows ORDER BY id"
@@ -277,4 +278,5 @@ def test_originals_are_read_again(base):
 
     (source,) = find_sources([SourceSettings(uri="sqlite:///x.db", query=QUERY)], base)
     wanted = pl.DataFrame({"source": [source.name], "record": [3]}, schema={"source": pl.String, "record": pl.Int64})
-    assert read_originals([source], wanted) == {(source.name, 3): {"text": "中", "n": -5}}
+    origins = find_origins([source], wanted)
+    assert origins == {(source.name, 3): {"format": "sql", "original": {"text": "中", "n": -5}}}
