@@ -8,14 +8,14 @@ from pathlib import Path
 import polars as pl
 
 from sftdata.engine import map_chunks
-from sftdata.records import REJECTED, reject
+from sftdata.records import reject
 from sftdata.rejections import Rejected, describe_origin
 from sftdata.schema import Schema
 from sftdata.sources import Chunk, read_chunks
 from sftdata.sources.conversations import to_fields
 from sftdata.sources.parsing import Fault
 from sftdata.sources.source import Source
-from sftdata.stages.validation import validate_rows
+from sftdata.stages.validation import drop_rows, find_invalid
 from sftdata.uniqueness import Keys, make_keys
 
 READ_STAGE = "read"
@@ -62,20 +62,20 @@ class Spilled:
         return Spilled(fewer, _slim(rows))
 
 
-def check_chunk(chunk: Chunk, schema: Schema) -> tuple[Screened, pl.DataFrame]:
-    """Parse a chunk and check its rows; also return those that are kept, with provenance and the schema's columns."""
+def check_chunk(chunk: Chunk, schema: Schema) -> tuple[Screened, pl.DataFrame, list[int]]:
+    """Parse a chunk and check its rows; also return these with their provenance, and which of them are bad."""
     parsed = chunk.parse(schema.columns)
     start, positions = chunk.first_record, parsed.positions
     if isinstance(positions, range):
         records = pl.int_range(start, start + len(positions), dtype=pl.Int64, eager=True)
     else:
         records = pl.Series(positions, dtype=pl.Int64) + start
-    rows = parsed.frame.with_columns(records.alias("@record"), pl.lit(chunk.source.name).alias("@source"))
-    result = validate_rows(rows, schema)
-    rejected = pl.concat([_reject_faults(parsed.faults, chunk), result.rejected]).sort("record")
+    rows = parsed.frame.with_columns_seq(records.alias("@record"), pl.lit(chunk.source.name).alias("@source"))
+    bad, invalid = find_invalid(rows, schema)
+    rejected = pl.concat([_reject_faults(parsed.faults, chunk), invalid]).sort("record") if parsed.faults else invalid
     lines = [{**row, **describe_origin(chunk, row["record"] - start)} for row in rejected.iter_rows(named=True)]
-    keys = make_keys(rows, result.rejected, schema.uniques)
-    return Screened(chunk.source.name, chunk.found, len(chunk), chunk.bytes, lines, keys), result.kept
+    keys = make_keys(rows, invalid, schema.uniques)
+    return Screened(chunk.source.name, chunk.found, len(chunk), chunk.bytes, lines, keys), rows, bad
 
 
 def screen(sources: Iterable[Source], schema: Schema, workers: int = 1) -> Iterator[Screened]:
@@ -100,9 +100,9 @@ def _screen_chunk(chunk: Chunk, schema: Schema) -> Screened:
 
 
 def _spill_chunk(chunk: Chunk, schema: Schema, folder: Path) -> tuple[Screened, Spilled]:
-    screened, kept = check_chunk(chunk, schema)
+    screened, rows, bad = check_chunk(chunk, schema)
     row_id = pl.concat_str(pl.lit(chunk.source.id + ":"), pl.col("@record")).alias("@row_id")
-    fields = to_fields(kept.with_columns(row_id), schema)
+    fields = to_fields(drop_rows(rows, bad).with_columns(row_id), schema)
     file = folder / f"rows-{chunk.source.id}-{chunk.first_record:012d}.arrow"
     fields.write_ipc(file, compression="uncompressed")
     return screened, Spilled(file, _slim(fields))
@@ -113,8 +113,6 @@ def _slim(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reject_faults(faults: list[Fault], chunk: Chunk) -> pl.DataFrame:
-    if not faults:
-        return pl.DataFrame(schema=REJECTED)
     of_row: dict[int, list[Fault]] = {}
     for fault in faults:
         of_row.setdefault(fault.position, []).append(fault)

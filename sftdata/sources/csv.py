@@ -73,8 +73,10 @@ def _require(header: tuple[str, ...], columns: Mapping[str, Column], source: str
 
 def _find_bad_bytes(window: Window) -> list[Fault]:
     """Find valid records that hold a NUL or bytes that do not decode, or begin with a byte order mark."""
-    undecoded, name = f"bytes that are not {window.dialect.encoding}", f"encoding:{window.dialect.encoding}"
     faults = [_describe(window, p, "csv:nul_byte", "a NUL byte", _has_nul) for p in _find_nuls(window)]
+    if window.data.isascii():
+        return faults
+    undecoded, name = f"bytes that are not {window.dialect.encoding}", f"encoding:{window.dialect.encoding}"
     faults += [_describe(window, p, name, undecoded, _has_escapes) for p in _find_undecodable(window)]
     buffer, starts = np.frombuffer(window.data, np.uint8), window.records.starts
     marks = [buffer[np.minimum(starts + place, len(buffer) - 1)] == byte for place, byte in enumerate(_MARK)]
@@ -110,7 +112,7 @@ def _all_decode(data: bytearray) -> bool:
     offsets = pa.py_buffer(np.array([0, len(data)]))
     whole = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(data)])
     try:
-        return data.isascii() or len(pl.Series(whole).cast(pl.String)) == 1
+        return len(pl.Series(whole).cast(pl.String)) == 1
     except pl.exceptions.ComputeError:
         return False
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sftdata.column import Column
 from sftdata.errors import LedgerError
+from sftdata.sources.csv_scan import Records
 from sftdata.sources.csv_windows import Window
 
 Ragged = list[tuple[int, int]]
@@ -56,6 +57,11 @@ def _join(window: Window, positions: NDArray[np.int64]) -> bytes | bytearray:
     return b"".join(window.data[first:last] for first, last in zip(firsts, lasts, strict=True))
 
 
+def _may_hold_breaks(text: bytes | bytearray, records: Records) -> bool:
+    """Tell whether Arrow may take a line break in a cell for the end of the last record."""
+    return records.breaks > len(records.lines) or not text.endswith((b"\n", b"\r"))
+
+
 def _read(text: bytes | bytearray, window: Window, places: list[int]) -> tuple[pl.DataFrame, Ragged]:
     names = [str(place) for place in places or [0]]
     ragged: Ragged = []
@@ -74,7 +80,7 @@ def _read(text: bytes | bytearray, window: Window, places: list[int]) -> tuple[p
         pa.csv.ParseOptions(
             delimiter=window.dialect.delimiter,
             quote_char='"' if window.dialect.quoting else False,
-            newlines_in_values=True,
+            newlines_in_values=_may_hold_breaks(text, window.records),  # which makes Arrow look at all bytes twice
             invalid_row_handler=leave_out,
         ),
         pa.csv.ConvertOptions(

@@ -134,8 +134,12 @@ def _place(lines: _Lines, first: int, ending: Offsets, most: int) -> tuple[Offse
     """Return the starts, ends and lines of the records that end with some lines, without empty ones, and their end."""
     ends, numbers = lines.ends[ending], np.append(first, ending[:-1] + 1)
     starts = lines.starts[numbers]
-    begin = lines.bytes[starts]
-    full = np.flatnonzero((begin != FEED) & (begin != RETURN))
+    full = np.arange(len(ends))
+    if (ends - starts <= 2).any():  # so short a line may be empty
+        begin = lines.bytes[starts]
+        full = np.flatnonzero((begin != FEED) & (begin != RETURN))
+    if len(full) == len(ends) <= most:
+        return starts, ends, numbers, int(ends[-1])
     last = -1 if len(full) <= most else full[most - 1]
     return starts[full[:most]], ends[full[:most]], numbers[full[:most]], int(ends[last])
 

@@ -224,7 +224,7 @@ def _to_mask(series: pl.Series) -> Mask:
 
 def _are_utf8(block: Block) -> Mask:
     try:
-        _as_series(pa.large_binary(), block.content, np.append(block.starts, len(block.content))).cast(pl.String)
+        _as_series(pa.large_binary(), block.content, [0, len(block.content)]).cast(pl.String)
         return np.ones(len(block), dtype=bool)
     except pl.exceptions.ComputeError:
         return np.array([decodes(block[position]) for position in range(len(block))])

@@ -26,24 +26,40 @@ PIECES = 16
 def validate_rows(rows: pl.DataFrame, schema: Schema) -> StageResult:
     """Reject each row that breaks the schema, with every reason: `column:check`, and the value as detail.
 
+    Arguments and errors are those of `find_invalid`.
+    """
+    bad, rejected = find_invalid(rows, schema)
+    return StageResult(drop_rows(rows, bad), rejected)
+
+
+def find_invalid(rows: pl.DataFrame, schema: Schema) -> tuple[list[int], pl.DataFrame]:
+    """Find the rows that break the schema.
+
     Uniqueness is not judged here, for a chunk cannot tell.
 
     Args:
         rows: `@source`, `@record` and the schema's columns, in the schema's dtypes.
         schema: what must hold.
 
+    Returns:
+        Their positions, rising, and why they are rejected, with the columns of `REJECTED`.
+
     Raises:
         SchemaError: when a check of one's own does not give one boolean for each row.
     """
-    judged = rows.select(schema.columns.keys())
+    judged = rows.select_seq(schema.columns.keys())
     failures = _judge_by_pandera(judged, schema) if schema.judge else _find_failures(judged, schema.rules, schema.name)
     if not failures:
-        return StageResult(rows, no_rejections())
+        return [], no_rejections()
     bad = sorted(failures)
     reasons = [list(dict.fromkeys(reason for reason, _ in failures[row])) for row in bad]
     details = ["; ".join(detail for _, detail in failures[row]) for row in bad]
-    keep = pl.Series([True]).new_from_index(0, len(rows)).scatter(bad, False)
-    return StageResult(rows.filter(keep), reject(rows[bad].select(_PROVENANCE), STAGE, reasons, details))
+    return bad, reject(rows[bad].select(_PROVENANCE), STAGE, reasons, details)
+
+
+def drop_rows(rows: pl.DataFrame, bad: list[int]) -> pl.DataFrame:
+    """Return `rows` without those at the positions `bad`."""
+    return rows.filter(pl.Series([True]).new_from_index(0, len(rows)).scatter(bad, False)) if bad else rows
 
 
 _PROVENANCE = [pl.col(raw).alias(name) for raw, name in RAW_PROVENANCE.items() if name != "row_id"]
@@ -68,7 +84,7 @@ def _find_failures(rows: pl.DataFrame, rules: list[Rule], schema: str) -> Failur
     if not len(rows) or not rules:
         return {}
     verdicts, raised = _judge(rows, rules, schema)
-    bad = (~verdicts.select(pl.all_horizontal(pl.all())).to_series()).arg_true()
+    bad = (~verdicts.select_seq(pl.all_horizontal(pl.all())).to_series()).arg_true()
     failures: Failures = {}
     for row, of_row in zip(bad, verdicts[bad].iter_rows(), strict=True):
         broken = [(place, rule) for place, (rule, good) in enumerate(zip(rules, of_row, strict=True)) if not good]
@@ -83,7 +99,7 @@ def _judge(rows: pl.DataFrame, rules: list[Rule], schema: str) -> tuple[pl.DataF
     compiled = [rule.expression.fill_null(value=True) for rule in rules if rule.expression is not None]
     if len(compiled) == len(rules):
         try:
-            return rows.select(verdict.alias(str(place)) for place, verdict in enumerate(compiled)), {}
+            return rows.select_seq(verdict.alias(str(place)) for place, verdict in enumerate(compiled)), {}
         except _RAISED:
             pass  # one of them fails on some row; find out which, on which
     raised: dict[tuple[int, int], str] = {}
