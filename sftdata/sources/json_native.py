@@ -102,21 +102,35 @@ def _read_table(block: Block, columns: Mapping[str, Column]) -> tuple[pa.Table, 
     every key that there is; where that fails, for the columns that nobody wants need not be of one type, or where there
     are too many, keys have to be counted.
     """
-    types = {name: _arrow_type(column) for name, column in columns.items() if column.dtype != "json"}
+    types, size = _arrow_types(columns), max(THREAD_BYTES, int((block.ends - block.starts).max(initial=0)) + 2)
+    if not _hold_keys(columns):
+        return read_known(block, columns, size), True
+    with suppress(Refused):
+        if _has_few_fields(block):
+            return _without_more_keys(_read(pa.py_buffer(block.content), types, size, "infer"), types)
+    return read_known(block, columns, size), False
+
+
+def _hold_keys(columns: Mapping[str, Column]) -> bool:
+    """Tell whether keys inside of a column count."""
+    return any(column.dtype in ("messages", "json") for column in columns.values())
+
+
+def read_known(block: Block, columns: Mapping[str, Column], size: int) -> pa.Table:
+    """Return the keys that the columns ask for; `size` bytes are given to one thread.
+
+    Raises:
+        Refused: when Arrow's reader does not take a record.
+    """
+    types = _arrow_types(columns)
     content = pa.py_buffer(block.content)
-    size = max(THREAD_BYTES, int((block.ends - block.starts).max(initial=0)) + 2)
-    if any(column.dtype in ("messages", "json") for column in columns.values()):
-        with suppress(Refused):
-            if _has_few_fields(block):
-                return _without_more_keys(_read(content, types, size, "infer"), types)
-        return _read(content, types, size), False
     try:
-        return _read(content, types, size), True
+        return _read(content, types, size)
     except Refused:
-        quoted, divided = _loosen(block.content, columns)
+        quoted, divided = (None, {}) if _hold_keys(columns) else _loosen(block.content, columns)
         if quoted is None and not divided:
             raise
-        return _read(quoted or content, types | divided, 2 * size), True
+        return _read(quoted or content, {**types, **divided}, 2 * size)
 
 
 def _read(content: pa.Buffer, types: Mapping[str, pa.DataType], size: int, unknown: str = "ignore") -> pa.Table:
@@ -130,6 +144,10 @@ def _read(content: pa.Buffer, types: Mapping[str, pa.DataType], size: int, unkno
 
 
 _ROW = re.compile(r" in row (\d+)$")
+
+
+def _arrow_types(columns: Mapping[str, Column]) -> dict[str, pa.DataType]:
+    return {name: _arrow_type(column) for name, column in columns.items() if column.dtype != "json"}
 
 
 def _arrow_type(column: Column) -> pa.DataType:

@@ -16,6 +16,7 @@ from sftdata.sources.encodings import open_text
 from sftdata.sources.json_block import Block, Content, Places, cut_block
 from sftdata.sources.json_native import Refused, find_odd, parse_block
 from sftdata.sources.json_records import judge
+from sftdata.sources.json_sifting import find_refused
 from sftdata.sources.json_text import refuse_constant
 from sftdata.sources.parsing import MAX_RECORD, Fault, Parsed
 from sftdata.sources.source import Slice, Source
@@ -25,10 +26,7 @@ WINDOW = 8 * 2**20
 """Bytes that are read at a time; the whole lines in them make a slice, or several where they are short."""
 
 PARTS = 16
-"""Into how many parts records are divided when the native parser refuses them and does not say for which."""
-
-FEW = 256
-"""As many records are judged one by one sooner than looked through natively for the one at fault."""
+"""How large a part of the records is judged one by one when the native parser refuses them together, but none alone."""
 
 DEPTH = 100
 """How deep an original may be nested to be kept as a value."""
@@ -117,21 +115,13 @@ def _parse_natively(block: Block, columns: Mapping[str, Column]) -> tuple[list[P
             frame, doubtful = parse_block(block.take(positions), columns)
             pieces.append(Piece(frame.filter(~doubtful) if doubtful.any() else frame, positions[~doubtful]))
             rest.append(positions[doubtful])
-        except Refused as refused:
-            row = refused.row if refused.row is not None and refused.row < len(positions) else None
-            good, bad = _divide(positions, row)
-            pending += good
-            rest.append(bad)
+        except Refused:
+            refused = find_refused(block.take(positions), columns)
+            if not refused.any():  # what it says of them all it does not say of a few: by what they have in common
+                refused[: len(positions) // PARTS + 1] = True
+            pending.append(positions[~refused])
+            rest.append(positions[refused])
     return pieces, np.sort(np.concatenate(rest))
-
-
-def _divide(positions: Places, row: int | None) -> tuple[list[Places], Places]:
-    """Divide records of which one at least is at fault: into some that are tried again, and some to judge each."""
-    if row is not None and row > FEW:
-        return [positions[:row], positions[row + 1 :]], positions[row : row + 1]
-    if row is not None or len(positions) <= FEW:
-        return [positions[FEW:]], positions[:FEW]
-    return np.array_split(positions, PARTS), positions[:0]
 
 
 def _judge_each(block: Block, positions: Places, columns: Mapping[str, Column]) -> tuple[Piece, list[Fault]]:
