@@ -1,68 +1,80 @@
-"""Divide rows into splits: seeded by row id, so that order and chunking do not matter; stratified when told."""
+"""Divide rows into parts and folds that do not leak.
 
-from collections.abc import Mapping
+Wishes can be in each other's way, and this is their order: nothing leaks (units stay whole); of each label that is
+stratified by, training has a unit; sizes; shares of the strata. What does not fit into a part goes to training.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from sftdata.records import random_keys
+from sftdata.settings.splitting import SplitSettings, plan_sizes
+from sftdata.stages.apportioning import apportion_units
+from sftdata.stages.split_report import SplitReport, report_split
+from sftdata.stages.stable import place_stably
+from sftdata.stages.strata import find_strata
+from sftdata.stages.units import find_units
+
+Indexes = NDArray[np.int64]
 
 
-def split_rows(
-    row_ids: pl.Series, shares: Mapping[str, float], seed: int, strata: pl.Series | None = None
-) -> NDArray[np.int8]:
-    """Assign each row to a split.
+@dataclass(frozen=True)
+class Assignment:
+    """Where each row goes.
 
-    Inside a stratum, rows are ordered by a key drawn from `(seed, row id)` and dealt out by largest remainder: each
-    split gets its share, rounded up or down. What strata round away decides how the next one is rounded, so that the
-    whole is near the shares too. A stratum always has a row in the first split, which is the training part.
+    Attributes:
+        names: the parts, the training part first.
+        parts: position in `names` of each row, shape `[rows]`, dtype int8.
+        fold: fold of each row, -1 outside the training part, shape `[rows]`, dtype int32; None without folds.
+        report: how near the sizes and shares came to what was wished.
+    """
+
+    names: tuple[str, ...]
+    parts: NDArray[np.int8]
+    fold: NDArray[np.int32] | None
+    report: SplitReport
+
+    @property
+    def sides(self) -> pl.DataFrame:
+        """What tells the sides of the rows apart, for `audit_split`."""
+        columns = {"part": self.parts} if self.fold is None else {"part": self.parts, "fold": self.fold}
+        return pl.DataFrame(columns)
+
+
+def split_slim(slim: pl.DataFrame, settings: SplitSettings) -> Assignment:
+    """Assign each row to a part, and to a fold where there are folds.
+
+    The sides depend on the settings and on the row ids, groups, clusters and strata; not on the order of rows, but for
+    clusters in the method `stable` (see `place_stably`).
 
     Args:
-        row_ids: distinct strings, shape `[rows]`.
-        shares: weight of each split, in order; the first is the training part and is above zero.
-        seed: changes the draw.
-        strata: the stratum of each row, shape `[rows]`; one stratum when it is not given.
+        slim: `row_id` (distinct strings); the column that `settings.stratify` names, `length` being numbers; and where
+            there are any, `group` (any dtype) and `cluster` (integers) of rows that belong together, null for none.
+        settings: what is wished.
 
-    Returns:
-        Positions in `shares`, shape `[rows]`, dtype int8.
+    Raises:
+        ValueError: when numbers of rows leave none for training.
     """
-    weights = np.array(list(shares.values()), dtype=np.float64)
-    weights /= weights.sum()
-    order = pl.DataFrame(
-        {"row_id": row_ids, "key": random_keys(row_ids, seed), "stratum": strata if strata is not None else ""}
-    )
-    ordered = order.with_row_index().sort("stratum", "key", "row_id")
-    sizes = ordered.group_by("stratum", maintain_order=True).len()["len"].to_list()
-    counts = apportion(sizes, weights)
-    assignment = np.empty(len(row_ids), dtype=np.int8)
-    assignment[ordered["index"].to_numpy()] = np.repeat(np.tile(np.arange(len(weights)), len(sizes)), counts.ravel())
-    return assignment
-
-
-def apportion(sizes: list[int], weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Divide each of `sizes` in whole numbers as `weights`, which add up to one, ask.
-
-    Returns:
-        Counts of shape `[strata, splits]` whose rows add up to `sizes`; each is its quota rounded up or down, but for
-        the one row that the first split is always given.
-    """
-    counts = np.zeros((len(sizes), len(weights)), dtype=np.int64)
-    owed = np.zeros(len(weights))
-    for stratum, size in enumerate(sizes):
-        quota = size * weights
-        counts[stratum] = _round_to(size, quota, owed)
-        if counts[stratum, 0] == 0 and size:
-            counts[stratum, np.argmax(counts[stratum])] -= 1
-            counts[stratum, 0] = 1
-        owed += quota - counts[stratum]
-    return counts
-
-
-def _round_to(total: int, quota: NDArray[np.float64], owed: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Round down, then give the rows that are left to the splits with a fraction, those that are owed most first."""
-    whole = np.floor(quota + 1e-9).astype(np.int64)  # 1e-9: 0.1 * 30 must be 3, not 2
-    fraction = quota - whole
-    claims = np.where(fraction > 1e-9, fraction + owed, -np.inf)
-    whole[np.argsort(-claims, kind="stable")[: total - int(whole.sum())]] += 1
-    return whole
+    rows, folds, names = len(slim), settings.folds, settings.part_names()
+    group, cluster = (slim[name] if name in slim.columns else None for name in ("group", "cluster"))
+    units = find_units(group, cluster, rows)
+    sizes = plan_sizes(settings, rows)
+    wishes = [sizes[0] // (folds or 1) + (fold < sizes[0] % (folds or 1)) for fold in range(folds or 1)] + sizes[1:]
+    strata = find_strata(slim, settings.stratify, settings.bins)
+    if settings.method == "stable":
+        shares = [float(getattr(settings, name)) for name in names]
+        parts, fold = place_stably(slim, units, shares, settings.seed, folds)
+        places = parts if fold is None else np.where(parts == 0, fold, parts + len(wishes) - len(names))
+    else:
+        keys = random_keys(slim["row_id"], settings.seed)
+        places = apportion_units(units, keys, strata, wishes, folds or 1)[units]
+    of_folds = [f"fold {fold}" for fold in range(folds)] if folds else ["train"]
+    told = settings.stratify or next((name for name in ("label", "labels") if name in slim.columns), None)
+    of_told = strata if told == settings.stratify else find_strata(slim, told, settings.bins)
+    report = report_split(units, places, [*of_folds, *names[1:]], wishes, of_told, told)
+    beyond = np.maximum(places - len(of_folds) + 1, 0)
+    of_fold = np.where(beyond == 0, places, -1).astype(np.int32)
+    return Assignment(names, beyond.astype(np.int8), of_fold if folds else None, report)

@@ -1,0 +1,1 @@
+"""Duplicates over all rows: found, judged, and looked for once more after the split."""

@@ -1,0 +1,1 @@
+"""What stages know about text: words, characters, languages, synonyms."""

@@ -1,0 +1,174 @@
+"""Cut a whole column of texts into words, protected spans, spaces and signs at once.
+
+Texts are cut at their spaces first, which is fast, and a regular expression cuts every distinct part once. A text that
+may hold a protected span with spaces in it is one part.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sftdata.text.pieces import HAN, LATIN, OTHER, SPACE, Bools, Ints, Pieces, ranges
+from sftdata.text.protection import PATTERNS
+from sftdata.text.segmentation import Segmenter
+
+_SIGN = r"[[\p{L}\p{M}\p{N}_]--\p{Han}]"
+_LETTER = r"[[\p{L}\p{M}]--\p{Han}]"
+
+_PLAIN = (
+    rf"{_SIGN}+(?:-{_SIGN}+)*(?:\.{_SIGN}+(?:-{_SIGN}+)*)+",  # an-example.com, U.S, object.method
+    rf"(?:{_LETTER}+-)*{_LETTER}*[\p{{N}}_]{_SIGN}*(?:[.,:/-]{_SIGN}*\p{{N}}{_SIGN}*)*",  # numbers, snake_case, B-52
+)
+"""Protected spans without any of the signs that `_SIGNED` finds; much the faster ones to look for."""
+
+_SIGNED = r"[`~$\\{<%\[&@#]|:/|www\."
+
+PROTECTED = (
+    *(pattern for name, pattern in PATTERNS.items() if name != "placeholders"),  # code, formulas
+    r"\\[A-Za-z]+|\$?\{[^{}\n]*\}|\{\{[^{}\n]*\}\}|\[[A-Z][A-Z0-9_]*\]|\$[A-Za-z_]\w*",  # \alpha ${x} {{ x }} [URL]
+    rf"%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?[A-Za-z]{_SIGN}*",  # %s %(x)d, also where letters follow
+    r"<[|/!?]?[A-Za-z][^<>\n]*>|&#?\w+;",  # <NAME>, <|name|>, tags, entities
+    r"(?:[A-Za-z][A-Za-z0-9+.-]*://|www\.)[^\s<>\p{Han}，。！？；：）】》」]+",
+    rf"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[@#]{_SIGN}+",  # e-mail addresses, @names, #tags
+    *_PLAIN,
+)
+"""What is never cut, as polars regular expressions; of placeholders more than cleaning protects, and faster to find."""
+
+_STARTERS = r"`~$\\{\[%<&@#"
+"""Signs with which something protected may begin: a run of punctuation stops before them."""
+
+WORD = rf"{_LETTER}+(?:['’‐‑-]{_LETTER}+)*"
+
+
+def cut_texts(texts: pl.Series, segmenter: Segmenter, protect: Collection[str] = ()) -> Pieces:
+    """Cut texts into words, protected spans, single spaces, and what stands between them.
+
+    Args:
+        texts: strings, shape `[units]`; a null has no pieces.
+        segmenter: cuts Chinese into words.
+        protect: terms that stay whole, together with the letters that are written on to them, in any case.
+    """
+    terms = _order(protect)
+    flat, unit = _flatten(_split(texts, terms))
+    code, parts = _number(flat)
+    part, part_code, distinct = _cut_parts(parts, terms, segmenter)
+    counts = np.bincount(part, minlength=len(parts))
+    starts = (np.cumsum(counts) - counts)[code]
+    # every part begins with the space before it, which the first one of a text has not
+    first = np.concatenate([[True], unit[1:] != unit[:-1]]) if len(unit) else np.zeros(0, dtype=np.bool_)
+    counts = counts[code] - first
+    unit, code = np.repeat(unit, counts), part_code[ranges(starts + first, counts)]
+    return _pieces(unit, code, distinct, len(texts), _kinds(distinct, terms), np.ones(len(unit), dtype=np.bool_))
+
+
+def cut_lists(lists: pl.Series, free: pl.Series) -> Pieces:
+    """Take the tokens of each row as its pieces.
+
+    Args:
+        lists: List(String), shape `[units]`, without nulls in the lists.
+        free: List(Boolean) of the same lengths: whether a token may be changed.
+    """
+    flat, unit = _flatten(lists)
+    code, distinct = _number(flat)
+    pieces = _pieces(unit, code, distinct, len(lists), _kinds(distinct, []), _flatten(free)[0].to_numpy())
+    return replace(pieces, spaced=False)
+
+
+def protected_pattern(protect: Collection[str]) -> str:
+    """Return the regular expression that finds protected spans, line breaks and the terms `protect`."""
+    return "|".join([*map(_term, _order(protect)), *PROTECTED, r"\s*[\r\n]\s*"])
+
+
+def _order(protect: Collection[str]) -> list[str]:
+    """Put long terms before short ones, which may be parts of them."""
+    return sorted({term.strip() for term in protect} - {""}, key=lambda term: (-len(term), term))
+
+
+def _pattern(terms: list[str], protected: Sequence[str]) -> str:
+    """Join what may be a piece; whatever stands first wins where several begin at the same place."""
+    starters = _STARTERS + "".join(sorted({re.escape(term[0]) for term in terms if not term[0].isalnum()}))
+    signs = rf"[^\s\p{{L}}\p{{M}}\p{{N}}_{starters}]+"
+    return "|".join([*map(_term, terms), *protected, WORD, r"\p{Han}+", " ", r"[\s--[ ]]+", signs, r"(?s:.)"])
+
+
+def _split(texts: pl.Series, terms: list[str]) -> pl.Series:
+    """Split texts at their spaces, but for those with protected spans that may hold spaces."""
+    spaced = "|".join([r"[`~$\\{<]", *(_term(term) for term in terms if " " in term)])
+    text = pl.col("text")
+    whole = pl.when(text.str.contains(spaced)).then(pl.concat_list("text")).otherwise(text.str.split(" "))
+    return texts.to_frame("text").select(whole).to_series()
+
+
+def _cut_parts(parts: pl.Series, terms: list[str], segmenter: Segmenter) -> tuple[Ints, Ints, pl.Series]:
+    """Cut distinct parts of texts, each with a space before it; return the part of each piece, codes, and pieces."""
+    parts = " " + parts
+    cuts = parts.str.extract_all(_pattern(terms, _PLAIN))
+    signed = parts.str.contains(_SIGNED)
+    if signed.any():
+        place = signed.cum_sum().cast(pl.Int64).to_numpy() - 1
+        place = np.where(signed.to_numpy(), len(parts) + place, np.arange(len(parts)))
+        cuts = pl.concat([cuts, parts.filter(signed).str.extract_all(_pattern(terms, PROTECTED))]).gather(place)
+    flat, part = _flatten(cuts)
+    code, distinct = _number(flat)
+    runs = distinct.str.contains(r"^\p{Han}{2}")
+    return _cut_runs(part, code, distinct, runs, segmenter, terms) if runs.any() else (part, code, distinct)
+
+
+def _term(term: str) -> str:
+    return f"(?i:{re.escape(term)}){_SIGN}*"
+
+
+def _flatten(lists: pl.Series) -> tuple[pl.Series, Ints]:
+    lengths = lists.list.len().fill_null(0).to_numpy()
+    unit = np.repeat(np.arange(len(lists), dtype=np.int64), lengths)
+    return lists.explode(empty_as_null=False, keep_nulls=False), unit
+
+
+def _number(flat: pl.Series) -> tuple[Ints, pl.Series]:
+    """Return the place of each piece among the distinct ones, and these, in the order in which they come."""
+    encoded = pa.chunked_array([flat.rechunk().to_arrow()]).combine_chunks().dictionary_encode()
+    code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return code, pl.Series("piece", encoded.dictionary, dtype=pl.String)
+
+
+def _kinds(distinct: pl.Series, terms: list[str]) -> NDArray[np.int8]:
+    piece = pl.col("piece")
+    latin = piece.str.contains(f"^{WORD}$") & ~piece.str.contains(r"\p{Ll}\p{Lu}")  # no camelCase
+    han = piece.str.contains(r"^\p{Han}+$")
+    kind = pl.when(latin).then(LATIN).when(han).then(HAN).when(piece == " ").then(SPACE).otherwise(OTHER)
+    if terms:
+        kind = pl.when(piece.str.contains(f"^(?:{'|'.join(map(_term, terms))})$")).then(OTHER).otherwise(kind)
+    return distinct.to_frame("piece").select(kind.cast(pl.Int8)).to_series().to_numpy()
+
+
+def _cut_runs(
+    unit: Ints, code: Ints, distinct: pl.Series, runs: pl.Series, segmenter: Segmenter, terms: list[str]
+) -> tuple[Ints, Ints, pl.Series]:
+    """Cut the runs of Chinese among the distinct pieces into words."""
+    han = "|".join(re.escape(term) for term in terms if re.search(r"[^\x00-\u2E7F]", term))
+    if han:
+        cuts = pl.Series([_cut_around(run, han, segmenter) for run in distinct.filter(runs)], dtype=pl.List(pl.String))
+    else:
+        cuts = segmenter.split_column(distinct.filter(runs))
+    parts = distinct.to_frame("piece").select(pl.concat_list("piece")).to_series()
+    place = np.arange(len(distinct))
+    place[runs.to_numpy()] = len(distinct) + np.arange(len(cuts))
+    parts = pl.concat([parts, cuts.alias(parts.name)]).gather(place)
+    lengths = parts.list.len().to_numpy().astype(np.int64)
+    part_code, distinct = _number(parts.explode(empty_as_null=False, keep_nulls=False))
+    starts, counts = (np.cumsum(lengths) - lengths)[code], lengths[code]
+    return np.repeat(unit, counts), part_code[ranges(starts, counts)], distinct
+
+
+def _cut_around(run: str, terms: str, segmenter: Segmenter) -> list[str]:
+    parts = [part for part in re.split(f"({terms})", run) if part]
+    return [word for part in parts for word in ([part] if re.fullmatch(terms, part) else segmenter.split_pieces(part))]
+
+
+def _pieces(unit: Ints, code: Ints, distinct: pl.Series, units: int, kind: NDArray[np.int8], free: Bools) -> Pieces:
+    return Pieces(unit, code, distinct, kind, units, free, np.arange(len(unit), dtype=np.int64))

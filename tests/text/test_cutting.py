@@ -1,0 +1,116 @@
+import polars as pl
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from strategies import quick, texts
+
+from sftdata.text.cutting import cut_lists, cut_texts
+from sftdata.text.pieces import HAN, LATIN
+from sftdata.text.segmentation import Segmenter
+
+PROTECTED = [
+    "```py\nx = 1 and y\n```",
+    "`x and y`",
+    "$a + b$",
+    "$$\na + b\n$$",
+    r"\(a + b\)",
+    r"\[a + b\]",
+    r"\begin{align}a + b\end{align}",
+    r"\alpha",
+    "{name}",
+    "{two words}",
+    "{{ name }}",
+    "${name}",
+    "%s",
+    "%(name)s",
+    "<URL>",
+    "<a href='x y'>",
+    "[EMAIL]",
+    "https://example.org/path?query=words#part",
+    "www.example.org",
+    "someone@example.org",
+    "@someone",
+    "#topic",
+    "&amp;",
+    "3.14",
+    "1,000",
+    "2024/05/01",
+    "COVID-19",
+    "snake_case",
+    "example.com",
+    "3rd",
+]
+
+
+def words_of(text, protect=()):
+    pieces = cut_texts(pl.Series([text], dtype=pl.String), Segmenter(), protect)
+    return pieces.distinct.gather(pieces.code[pieces.kind[pieces.code] >= LATIN]).to_list()
+
+
+@given(st.lists(st.none() | texts | st.text("aZ1 .{}`$\\<>\n中文%@_-'", max_size=30), max_size=6))
+@example(["`a", "$ a b $", "``` a b", "{a b", "<a b", "  a  b ", ""])
+@quick
+def test_pieces_join_to_the_texts(values):
+    pieces = cut_texts(pl.Series(values, dtype=pl.String), Segmenter())
+    assert pieces.texts().to_list() == [value or "" for value in values]
+    assert pieces.lists().list.join("").to_list() == [value or "" for value in values]
+    assert "" not in pieces.lists().explode().to_list()
+
+
+@pytest.mark.parametrize("span", PROTECTED)
+def test_protected_spans_hold_no_word(span):
+    assert words_of(f"before {span} after") == ["before", "after"]
+    assert words_of(f"前面，{span}，后面") == ["前面", "后面"]
+
+
+def test_words_are_whole():
+    assert words_of("It's state-of-the-art, naïve and “quoted” (too); 我们在北京。") == [
+        "It's",
+        "state-of-the-art",
+        "naïve",
+        "and",
+        "quoted",
+        "too",
+        "我们",
+        "在",
+        "北京",
+    ]
+    assert words_of("a getName iPhone call") == ["a", "call"]
+
+
+def test_terms_are_no_words_in_any_case_and_with_what_is_written_on():
+    assert words_of("Acme makes acmes in New York, 我在苹果公司工作", ["acme", "New York", "苹果"]) == [
+        "makes",
+        "in",
+        "我",
+        "在",
+        "公司",
+        "工作",
+    ]
+    assert words_of("a cat and (C) dog", ["(C)", " cat "]) == ["a", "and", "dog"]
+
+
+@given(st.lists(texts | st.text("a `$1中", max_size=20), min_size=1, max_size=6))
+@quick
+def test_a_text_is_cut_alike_in_any_company(values):
+    series = pl.Series(values, dtype=pl.String)
+    together = cut_texts(series, Segmenter()).lists().to_list()
+    assert together == [cut_texts(series[i : i + 1], Segmenter()).lists()[0].to_list() for i in range(len(values))]
+    chunked = pl.concat([series[:1], series[1:]], rechunk=False)
+    assert cut_texts(chunked, Segmenter()).lists().to_list() == together
+
+
+def test_texts_are_taken_with_their_pieces():
+    pieces = cut_texts(pl.Series(["a b", None, "", "c d e"]), Segmenter())
+    chosen = pl.Series([False, True, True, True]).to_numpy()
+    assert pieces.take(chosen).texts().to_list() == ["", "", "c d e"]
+    assert cut_texts(pl.Series([], dtype=pl.String), Segmenter()).texts().to_list() == []
+
+
+def test_tokens_are_pieces():
+    tokens = pl.Series([["EU", "rejects", "."], [], ["北京"]])
+    free = pl.Series([[False, True, True], [], [True]])
+    pieces = cut_lists(tokens, free)
+    assert pieces.lists().to_list() == tokens.to_list()
+    assert pieces.free.tolist() == [False, True, True, True]
+    assert pieces.kind[pieces.code].tolist() == [LATIN, LATIN, 0, HAN]
