@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from sftdata.augmentation import augment
+    from sftdata.duplicates.frames import decontaminate, deduplicate
     from sftdata.manifest import Manifest, read_manifest, verify
     from sftdata.pipeline import prepare
     from sftdata.recipe import Recipe, load_recipe
     from sftdata.records import IGNORE_INDEX, StageResult, Task
     from sftdata.schema import Schema, load_schema
     from sftdata.shards.reader import load_split
+    from sftdata.stages.balance_frame import balance
+    from sftdata.stages.cleaning import clean
+    from sftdata.stages.split_frame import split
     from sftdata.training import evaluate, predict, train
     from sftdata.validation import validate
 
@@ -25,6 +30,11 @@ _HOMES = {
     "Schema": "sftdata.schema",
     "StageResult": "sftdata.records",
     "Task": "sftdata.records",
+    "augment": "sftdata.augmentation",
+    "balance": "sftdata.stages.balance_frame",
+    "clean": "sftdata.stages.cleaning",
+    "decontaminate": "sftdata.duplicates.frames",
+    "deduplicate": "sftdata.duplicates.frames",
     "evaluate": "sftdata.training",
     "load_recipe": "sftdata.recipe",
     "load_schema": "sftdata.schema",
@@ -32,6 +42,7 @@ _HOMES = {
     "predict": "sftdata.training",
     "prepare": "sftdata.pipeline",
     "read_manifest": "sftdata.manifest",
+    "split": "sftdata.stages.split_frame",
     "train": "sftdata.training",
     "validate": "sftdata.validation",
     "verify": "sftdata.manifest",
@@ -44,6 +55,11 @@ __all__ = [
     "Schema",
     "StageResult",
     "Task",
+    "augment",
+    "balance",
+    "clean",
+    "decontaminate",
+    "deduplicate",
     "evaluate",
     "load_recipe",
     "load_schema",
@@ -51,6 +67,7 @@ __all__ = [
     "predict",
     "prepare",
     "read_manifest",
+    "split",
     "train",
     "validate",
     "verify",

@@ -299,10 +299,12 @@ def _print_validation(report: Any) -> None:
 
 
 def _print_prepared(directory: Path, manifest: Any, recipe: Path | None) -> None:
-    from sftdata.report.terminal import plain_console, reasons_table, rows_line, summary_table
+    from sftdata.report.terminal import plain_console, reasons_table, rows_line, stage_lines, summary_table
 
     console = plain_console()
     console.print(rows_line(manifest))
+    for line in stage_lines(manifest):
+        console.print(line)
     if manifest.rejected_by_reason:
         console.print(reasons_table(manifest.rejected_by_reason))
     console.print(summary_table(manifest))

@@ -11,13 +11,14 @@
     └── DataError            the data was refused: exit code 1
         ├── TooManyRejected  more rows rejected than `max_rejected` allows
         ├── NothingToWrite   no row left to work with
+        ├── LeakError        rows that belong together stand on two sides of a split
         ├── LedgerError      the row counts do not close: a bug of ours
         └── VerificationError  a prepared dataset that is unfinished, damaged or foreign
 
 Every message says what was found, what was expected, where, and what to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class SftdataError(Exception):
@@ -109,6 +110,25 @@ class TooManyRejected(DataError):  # noqa: N818  # says what happened, as the co
 
 class NothingToWrite(DataError):  # noqa: N818
     """A source without records, or a run of which no row is left."""
+
+
+class LeakError(DataError):
+    """The audit after the split found what must not be.
+
+    Attributes:
+        crossing: by kind, how much stands on two sides.
+    """
+
+    def __init__(self, crossing: Mapping[str, int | None]) -> None:
+        self.crossing = dict(crossing)
+        found = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in self.crossing.items() if count)
+        super().__init__(
+            f"the split leaks: {found} stand on two sides of it, which the audit finds and the split should have "
+            "prevented. This is a defect of sftdata; another split.seed may get round it."
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, int | None]]]:
+        return type(self), (self.crossing,)
 
 
 class LedgerError(DataError):

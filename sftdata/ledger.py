@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from sftdata.errors import LedgerError, TooManyRejected
 from sftdata.manifest import RowCounts
 
+UNDERSAMPLED = "undersampled"
+"""The reason of rows that a recipe leaves out to balance the labels."""
+
 
 class Ledger:
     """Counts rows as they pass; `close` proves that none was lost."""
@@ -29,10 +32,13 @@ class Ledger:
     def check_limit(self, limit: float, kept_in: str | None = None) -> None:
         """Stop a run that rejects more than `limit`: a share when it is a float, a number of rows when an int.
 
+        Rows that the recipe wants left out do not count.
+
         Raises:
             TooManyRejected: with the most frequent reasons.
         """
-        check_limit(self.read, self.rejected, limit, self.by_reason(), kept_in)
+        reasons = {reason: count for reason, count in self.by_reason().items() if reason != UNDERSAMPLED}
+        check_limit(self.read, sum(reasons.values()), limit, reasons, kept_in)
 
     def by_reason(self) -> dict[str, int]:
         """Return the number of rejected rows by reason, sorted by reason."""

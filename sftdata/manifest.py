@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sftdata.errors import VerificationError
 from sftdata.records import Task
@@ -89,6 +89,14 @@ class Manifest(_Record):
     chat_template_digest: str | None
     splits: dict[str, SplitRecord]
     seed: int
+    cleaning: dict[str, Any] | None = None
+    """How many rows each step of cleaning changed, and samples of it; null without cleaning."""
+    split: dict[str, Any] = Field(default_factory=dict)
+    """How near the split came to what was wished, and by the audit how much crosses it: 0 of everything."""
+    balance: dict[str, Any] | None = None
+    """The shares of the labels of the training part before and after, and the weights of classes."""
+    augmentation: dict[str, Any] | None = None
+    """Of each step how many copies were made, unchanged or a duplicate; and why others were dropped."""
     files: dict[str, str]
     """Digests of the other files of the dataset, by name."""
 

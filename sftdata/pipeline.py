@@ -1,36 +1,36 @@
 """prepare(): the whole flow from sources to shards, readable on one screen."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 import sftdata
-from sftdata.engine import map_chunks
 from sftdata.errors import NothingToWrite, RecipeError
+from sftdata.examples import SecondPass, Written, write_examples
 from sftdata.ledger import Ledger
-from sftdata.manifest import InputFile, Manifest, SplitRecord, TokenizerRecord, digest_file, digest_text
-from sftdata.recipe import Recipe, SplitSettings
+from sftdata.manifest import InputFile, Manifest, TokenizerRecord, digest_file, digest_text
+from sftdata.recipe import Recipe
 from sftdata.records import Task
-from sftdata.rejections import describe_repeated, find_origins, merge_rejected, write_rejected
+from sftdata.rejections import describe_rejected, describe_repeated, merge_rejected, write_rejected
 from sftdata.schema import Schema, load_schema
-from sftdata.screening import Spilled, spill
+from sftdata.selection import Selection, needs_comparison, select_rows
 from sftdata.shards.directory import open_output, publish
 from sftdata.shards.layout import dataset_dict_file
-from sftdata.shards.writer import SplitWriter
 from sftdata.sources import digest_of, find_sources, size_of
 from sftdata.sources.source import Source
 from sftdata.sources.sql import anonymize
-from sftdata.stages.splitting import split_rows
-from sftdata.stages.tokenization import Tokenization, make_renderer, texts_to_prove, tokenize_rows
+from sftdata.spilling import FirstPass, Report, Spilled, spill
+from sftdata.stages.deduplication import make_comparison
+from sftdata.stages.tokenization import Tokenization, make_renderer, texts_to_prove
+from sftdata.text.fields import text_fields
+from sftdata.text.segmentation import Segmenter, read_dictionary
 from sftdata.tokenizers.backends import Proof, choose_backend
+from sftdata.tokenizers.counting import TokenCounter
 from sftdata.tokenizers.loading import load_tokenizer
 from sftdata.uniqueness import Uniqueness
 from sftdata.validation import require_records
@@ -61,25 +61,28 @@ def prepare(
     sources = find_sources(recipe.sources, recipe.base)
     tokenization = start_tokenization(recipe, schema)
     with open_output(out or recipe.resolve(recipe.output.dir)) as work:
-        ledger = Ledger()
-        rejected_file = work / "rejected.jsonl"
-        chunks, uniqueness = screen_sources(sources, schema, work, ledger, workers, watch)
+        ledger, rejected_file = Ledger(), work / "rejected.jsonl"
+        first, second = start_passes(recipe, schema, tokenization, work / "rows")
+        chunks, uniqueness, cleaning = screen_sources(sources, first, rejected_file, ledger, workers, watch)
         require_records(ledger.read, [source.name for source in sources])
         chunks = drop_repeated(chunks, uniqueness, sources, schema, rejected_file, ledger)
         ledger.check_limit(recipe.max_rejected, str(rejected_file))
-        parts, labels = split_chunks(chunks, recipe.split)
-        tokenization, proof = prove_backend(replace(tokenization, label_names=labels), recipe, chunks)
-        splits, rejected = write_splits(work, chunks, parts, tokenization, recipe, workers, watch)
-        append_rejected(rejected_file, rejected, sources)
-        ledger.add_rejected(rejected["reason"])
+        selection = select_rows(chunks, recipe, first.comparison, work / "duplicates")
+        append_rejected(rejected_file, selection.rejected, sources, ledger)
+        ledger.duplicates = len(selection.duplicates)
         ledger.check_limit(recipe.max_rejected, str(rejected_file))
-        ledger.written = sum(split.rows for split in splits.values())
+        tokenization, proof = prove_backend(replace(tokenization, label_names=selection.labels), recipe, chunks)
+        second = replace(second, tokenization=tokenization, names=selection.names, taken=find_taken(chunks, second))
+        size, told = recipe.output.shard_size, lambda done: watch("tokenize and write", done, len(selection.parts))
+        written = write_examples(work, chunks, selection, second, size, workers, told)
+        append_rejected(rejected_file, written.rejected, sources, ledger)
+        ledger.check_limit(recipe.max_rejected, str(rejected_file))
+        ledger.written, ledger.augmented = sum(split.rows for split in written.splits.values()), written.copies
         if not ledger.written:
             raise NothingToWrite(f"every row was rejected while tokenising; see {rejected_file}")
-        manifest = describe(
-            recipe, sources, ledger, tokenization, proof, splits, write_extras(work, tokenization, splits)
-        )
-        publish(work, [*splits, "tokenizer", "dataset_dict.json", "rejected.jsonl"], manifest)
+        files = write_extras(work, tokenization, selection, written)
+        manifest = describe(recipe, sources, ledger, tokenization, proof, selection, written, cleaning, files)
+        publish(work, [*written.splits, "tokenizer", *(name for name in files if "/" not in name)], manifest)
     return manifest
 
 
@@ -95,24 +98,64 @@ def start_tokenization(recipe: Recipe, schema: Schema) -> Tokenization:
     return Tokenization(recipe.task, tokenizer, None, settings.max_length, settings.overflow == "truncate")
 
 
+def start_passes(
+    recipe: Recipe, schema: Schema, tokenization: Tokenization, folder: Path
+) -> tuple[FirstPass, SecondPass]:
+    """Load what cleaning, the search for duplicates and augmentation need; refuse what does not fit the data.
+
+    Raises:
+        UsageError: with what does not fit.
+    """
+    cleaner = evaluation = augmenter = None
+    segmenter = Segmenter(read_dictionary(recipe.resolve(recipe.dictionary)) if recipe.dictionary else ())
+    if recipe.clean:
+        from sftdata.text.cleaner import make_cleaner
+
+        count = TokenCounter(tokenization.tokenizer)
+        cleaner = make_cleaner(
+            recipe.clean, text_fields(recipe.task), recipe.base, segmenter=segmenter, count_tokens=count
+        )
+    if recipe.decontaminate:
+        from sftdata.evaluation_texts import read_evaluation
+
+        evaluation = read_evaluation(recipe.decontaminate, schema, recipe.base)
+    if recipe.augment:
+        from sftdata.augmentation import make_augmenter
+
+        augmenter = make_augmenter(recipe.augment, recipe.task, recipe.base, segmenter)
+    try:
+        comparison = make_comparison(recipe.task, recipe.deduplicate) if needs_comparison(recipe) else None
+    except ValueError as cause:
+        raise RecipeError("deduplicate", [str(cause)]) from None
+    group, has_copies = recipe.split.group, bool(augmenter or (recipe.balance and recipe.balance.oversample))
+    if group and group not in schema.columns:
+        raise RecipeError(
+            "split",
+            [f"group: the schema '{schema.name}' has no column '{group}'; its columns: {', '.join(schema.columns)}"],
+        )
+    length = recipe.split.stratify == "length"
+    first = FirstPass(schema, folder, cleaner, evaluation, comparison, group, length, augmenter is not None)
+    return first, SecondPass(tokenization, (), recipe.split.seed, recipe.split.folds is not None, has_copies, augmenter)
+
+
 def screen_sources(
-    sources: list[Source], schema: Schema, work: Path, ledger: Ledger, workers: int, watch: Watch
-) -> tuple[list[Spilled], Uniqueness]:
-    """Read and validate everything; kept rows go to files in `work`, rejected ones to `rejected.jsonl`."""
-    folder = work / "rows"
-    folder.mkdir()
+    sources: list[Source], first: FirstPass, rejected_file: Path, ledger: Ledger, workers: int, watch: Watch
+) -> tuple[list[Spilled], Uniqueness, list[Report]]:
+    """Take everything through the first pass; kept rows go to files, rejected ones to `rejected.jsonl`."""
+    first.folder.mkdir()
     total = sum(map(size_of, sources))
-    chunks, uniqueness, done = [], Uniqueness(), 0
-    with (work / "rejected.jsonl").open("w", encoding="utf-8") as file:
-        for screened, spilled in spill(sources, schema, folder, workers):
+    chunks, reports, uniqueness, done = [], [], Uniqueness(), 0
+    with rejected_file.open("w", encoding="utf-8") as file:
+        for screened, spilled, report in spill(sources, first, workers):
             ledger.read += screened.read
             ledger.add_rejected(row["reason"] for row in screened.rejected)
             write_rejected(file, screened.rejected)
             uniqueness.add(screened.source, screened.keys)
             chunks.append(spilled)
+            reports.append(report)
             done += screened.bytes
-            watch("read and validate", done, total)
-    return chunks, uniqueness
+            watch("read, check and clean" if first.cleaner else "read and validate", done, total)
+    return chunks, uniqueness, reports
 
 
 def drop_repeated(
@@ -135,23 +178,6 @@ def drop_repeated(
     return [chunk.without(row_ids) for chunk in chunks]
 
 
-def split_chunks(chunks: Sequence[Spilled], settings: SplitSettings) -> tuple[NDArray[np.int8], tuple[str, ...] | None]:
-    """Give every kept row its split, in the order of the chunks; and the labels of the training part, sorted."""
-    slim = pl.concat([chunk.slim for chunk in chunks])
-    if not len(slim):
-        raise NothingToWrite("every row was rejected; nothing is left to split")
-    strata = slim[settings.stratify] if settings.stratify else None
-    parts = split_rows(slim["row_id"], shares(settings), settings.seed, strata)
-    labels = slim["label"].filter(pl.Series(parts == 0)).unique().sort().to_list() if "label" in slim.columns else None
-    return parts, None if labels is None else tuple(labels)
-
-
-def shares(settings: SplitSettings) -> dict[str, float]:
-    """Return the splits that are wanted and their weights, the training part first."""
-    wanted = {"train": settings.train, "validation": settings.validation, "test": settings.test}
-    return {name: share for name, share in wanted.items() if share > 0}
-
-
 def prove_backend(tokenization: Tokenization, recipe: Recipe, chunks: Sequence[Spilled]) -> tuple[Tokenization, Proof]:
     """Choose the encoder: the fast one where it equals the reference on a sample of this data."""
     sample = pl.concat([_sample(chunk, -(-PROOF_ROWS // len(chunks))) for chunk in chunks])
@@ -159,51 +185,37 @@ def prove_backend(tokenization: Tokenization, recipe: Recipe, chunks: Sequence[S
     return replace(tokenization, proved=proof.proved), proof
 
 
-def write_splits(
-    work: Path,
-    chunks: Sequence[Spilled],
-    parts: NDArray[np.int8],
-    tokenization: Tokenization,
-    recipe: Recipe,
-    workers: int,
-    watch: Watch,
-) -> tuple[dict[str, SplitRecord], pl.DataFrame]:
-    """Tokenise every chunk and append its examples to their splits; also return the rejected rows."""
-    names = list(shares(recipe.split))
-    used = [name for place, name in enumerate(names) if (parts == place).any()]
-    function = partial(_tokenize_chunk, tokenization=tokenization, names=names)
-    rejected, done = [], 0
-    with ExitStack() as files:
-        schema, size = tokenization.schema, recipe.output.shard_size
-        writers = {name: files.enter_context(SplitWriter(work / name, name, schema, size)) for name in used}
-        for examples, lost, rows in map_chunks(function, _with_parts(chunks, parts), workers):
-            for name, batch in examples.items():
-                writers[name].write(batch)
-            rejected.append(lost)
-            done += rows
-            watch("tokenize and write", done, len(parts))
-        return {name: writer.close() for name, writer in writers.items()}, pl.concat(rejected)
+def find_taken(chunks: Sequence[Spilled], second: SecondPass) -> NDArray[np.uint64] | None:
+    """Return the keys of all texts, which no copy may repeat; None where no copies are made."""
+    if second.augmenter is None:
+        return None
+    return np.unique(np.concatenate([chunk.slim["key"].to_numpy() for chunk in chunks]))
 
 
-def append_rejected(file: Path, rejected: pl.DataFrame, sources: Sequence[Source]) -> None:
+def append_rejected(file: Path, rejected: pl.DataFrame, sources: Sequence[Source], ledger: Ledger) -> None:
     """Add rows that were rejected after reading, with their records read again as they stood."""
-    origins = find_origins(sources, rejected)
     with file.open("a", encoding="utf-8") as lines:
-        rows = rejected.iter_rows(named=True)
-        write_rejected(lines, ({**row, **origins[row["source"], row["record"]]} for row in rows))
+        write_rejected(lines, describe_rejected(sources, rejected))
+    ledger.add_rejected(rejected["reason"])
 
 
-def write_extras(work: Path, tokenization: Tokenization, splits: dict[str, SplitRecord]) -> dict[str, str]:
-    """Write the tokenizer and the files that `datasets` wants; return the digest of every file that is no shard."""
+def write_extras(work: Path, tokenization: Tokenization, selection: Selection, written: Written) -> dict[str, str]:
+    """Write what stands beside the shards; return the digest of every file that is no shard."""
     folder = work / "tokenizer"
     folder.mkdir()
     for name, content in tokenization.tokenizer.as_files().items():
         (folder / name).write_bytes(content)
-    (work / "dataset_dict.json").write_text(dataset_dict_file(list(splits)), encoding="utf-8")
+    (work / "dataset_dict.json").write_text(dataset_dict_file(list(written.splits)), encoding="utf-8")
     small = [
-        path for name in (*splits, "tokenizer") for path in sorted((work / name).iterdir()) if path.suffix != ".arrow"
+        path
+        for name in (*written.splits, "tokenizer")
+        for path in sorted((work / name).iterdir())
+        if path.suffix != ".arrow"
     ]
     files = [*small, work / "dataset_dict.json", work / "rejected.jsonl"]
+    if len(selection.duplicates):
+        selection.duplicates.write_ndjson(work / "duplicates.jsonl")
+        files.append(work / "duplicates.jsonl")
     return {path.relative_to(work).as_posix(): digest_file(path) for path in files}
 
 
@@ -213,7 +225,9 @@ def describe(
     ledger: Ledger,
     tokenization: Tokenization,
     proof: Proof,
-    splits: dict[str, SplitRecord],
+    selection: Selection,
+    written: Written,
+    cleaning: Sequence[Report],
     files: dict[str, str],
 ) -> Manifest:
     """Put together the manifest; the ledger must close."""
@@ -235,33 +249,28 @@ def describe(
             proof=proof.counts | ({"differs": proof.differs} if proof.differs else {}),
         ),
         chat_template_digest=digest_text(tokenizer.template) if renders and tokenizer.template else None,
-        splits=splits,
+        splits=written.splits,
         seed=recipe.split.seed,
+        cleaning=_describe_cleaning(cleaning) if recipe.clean else None,
+        split=selection.split,
+        balance=selection.balance,
+        augmentation={"steps": written.steps, "dropped": dict(sorted(written.dropped.items()))}
+        if written.steps
+        else None,
         files=files,
     )
 
 
-def _tokenize_chunk(
-    item: tuple[Path, NDArray[np.int8]], tokenization: Tokenization, names: Sequence[str]
-) -> tuple[dict[str, pa.RecordBatch], pl.DataFrame, int]:
-    file, parts = item
-    done = tokenize_rows(pl.read_ipc(file), tokenization)
-    of_kept = parts[done.kept]
-    places = {name: np.flatnonzero(of_kept == place) for place, name in enumerate(names)}
-    examples = {name: done.examples.take(pa.array(rows)) for name, rows in places.items() if len(rows)}
-    return examples, done.rejected, len(parts)
+def _describe_cleaning(reports: Sequence[Report]) -> dict[str, Any]:
+    from sftdata.stages.cleaning import merge_changed, merge_samples
 
-
-def _with_parts(chunks: Sequence[Spilled], parts: NDArray[np.int8]) -> Iterator[tuple[Path, NDArray[np.int8]]]:
-    start = 0
-    for chunk in chunks:
-        if len(chunk.slim):
-            yield chunk.file, parts[start : start + len(chunk.slim)]
-        start += len(chunk.slim)
+    samples = merge_samples(report.samples for report in reports)
+    changed = merge_changed(report.changed for report in reports)
+    return {"changed": changed, "samples": [asdict(sample) for sample in samples]}
 
 
 def _sample(chunk: Spilled, count: int) -> pl.DataFrame:
-    rows = pl.read_ipc(chunk.file)
+    rows = chunk.rows()
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))] if len(rows) else rows
 
 

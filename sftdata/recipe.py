@@ -10,12 +10,24 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, Valid
 from sftdata.documents import Settings, read_document
 from sftdata.errors import RecipeError, UsageError
 from sftdata.records import Task
+from sftdata.settings.augmentation import AugmentationStep
+from sftdata.settings.balancing import BalanceSettings
+from sftdata.settings.cleaning import CleanSettings
+from sftdata.settings.deduplication import DecontaminateSettings, DeduplicateSettings
+from sftdata.settings.splitting import SplitSettings
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 TASKS = (Task.TEXT_CLASSIFICATION, Task.CAUSAL_LM)
 """The tasks that rows can be prepared for."""
+
+_STRATA: dict[Task, tuple[str, ...]] = {
+    Task.TEXT_CLASSIFICATION: ("label",),
+    Task.MULTILABEL: ("labels",),
+    Task.REGRESSION: ("score",),
+}
+"""What a split of each task can be stratified by, beside the length."""
 
 Text = Annotated[str, Field(min_length=1)]
 """Text that is not empty: an empty path would mean the recipe's own directory."""
@@ -125,21 +137,6 @@ def make_source_settings(file: str, given: Mapping[str, Any]) -> SourceSettings:
         raise UsageError("; ".join(dict.fromkeys(faults))) from None
 
 
-class SplitSettings(Settings):
-    """How rows are divided. The shares are weights: they need not add up to one."""
-
-    train: float = Field(default=0.9, gt=0)
-    """Share of the training part."""
-    validation: float = Field(default=0.05, ge=0)
-    """Share of the validation part; 0 leaves it out."""
-    test: float = Field(default=0.05, ge=0)
-    """Share of the test part; 0 leaves it out."""
-    stratify: Literal["label"] | None = None
-    """`label` keeps the share of every label alike in all parts; text_classification only."""
-    seed: int = 0
-    """Decides, together with each row's id, on which side the row falls."""
-
-
 class TokenizeSettings(Settings):
     """How rows become tokens."""
 
@@ -233,8 +230,20 @@ class Recipe(Settings):
     """A schema file, relative to the recipe file, or the name of one that ships with sftdata."""
     sources: tuple[SourceSettings, ...]
     """Where rows come from, in order."""
+    dictionary: Text | None = None
+    """A file of Chinese words of your own, one a line, that are never cut; relative to the recipe file."""
+    clean: CleanSettings | None = None
+    """How texts are cleaned, and which rows are filtered out."""
+    deduplicate: DeduplicateSettings = DeduplicateSettings()
+    """Which rows say the same, and what becomes of them."""
+    decontaminate: DecontaminateSettings | None = None
+    """Which texts belong to an evaluation, so that no row may repeat them."""
     split: SplitSettings = SplitSettings()
     """How rows are divided."""
+    balance: BalanceSettings | None = None
+    """How the labels of the training part are brought into balance."""
+    augment: tuple[AugmentationStep, ...] = ()
+    """How changed copies of the training rows are made."""
     tokenize: TokenizeSettings
     """How rows become tokens."""
     output: OutputSettings
@@ -274,10 +283,27 @@ class Recipe(Settings):
     @field_validator("split")
     @classmethod
     def _check_split(cls, split: SplitSettings, info: ValidationInfo) -> SplitSettings:
-        task = info.data.get("task", Task.TEXT_CLASSIFICATION)
-        if task != Task.TEXT_CLASSIFICATION and split.stratify:
-            raise ValueError(f"stratify: a {task} task has no label; leave stratify out")
+        task = info.data.get("task")
+        if task and split.stratify not in (None, "length", *_STRATA.get(task, ())):
+            raise ValueError(f"stratify: a {task} task has no {split.stratify}; leave stratify out, or take length")
         return split
+
+    @field_validator("balance")
+    @classmethod
+    def _check_balance(cls, balance: BalanceSettings | None, info: ValidationInfo) -> BalanceSettings | None:
+        task = info.data.get("task")
+        if balance and task and not set(_STRATA.get(task, ())) & {"label", "labels"}:
+            raise ValueError(f"a {task} task has no labels to balance; leave balance out")
+        return balance
+
+    @field_validator("augment")
+    @classmethod
+    def _check_augment(cls, steps: tuple[AugmentationStep, ...], info: ValidationInfo) -> tuple[AugmentationStep, ...]:
+        task = info.data.get("task")
+        factored = [step.name for step in steps if step.settings.factors]
+        if task and factored and not set(_STRATA.get(task, ())) & {"label", "labels"}:
+            raise ValueError(f"{factored[0]}.factors: a {task} task has no labels; leave factors out")
+        return steps
 
     @field_validator("tokenize")
     @classmethod

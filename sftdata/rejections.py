@@ -35,13 +35,15 @@ def _format_of(chunk: Chunk, position: int) -> str:
     return rejected.format_of(chunk.content, position) if kind == "rejected" else kind
 
 
-def find_origins(sources: Sequence[Source], wanted: pl.DataFrame) -> dict[tuple[str, int], dict[str, Any]]:
-    """Read again the records that `wanted` names in its columns `source` and `record`."""
-    return {
-        (chunk.source.name, record): describe_origin(chunk, record - chunk.first_record)
-        for chunk, records in _read_again(sources, wanted)
-        for record in records
-    }
+def describe_rejected(sources: Sequence[Source], late: pl.DataFrame) -> Iterator[Rejected]:
+    """Read again the records of rows that were rejected after reading, as `records.REJECTED`, and complete their lines.
+
+    They come in the order of reading.
+    """
+    for chunk, records in _read_again(sources, late):
+        here = late.filter((pl.col("source") == chunk.source.name) & pl.col("record").is_in(records))
+        for row in here.sort("record", maintain_order=True).iter_rows(named=True):
+            yield {**row, **describe_origin(chunk, row["record"] - chunk.first_record)}
 
 
 def describe_repeated(sources: Sequence[Source], schema: Schema, repeated: pl.DataFrame) -> Iterator[Rejected]:

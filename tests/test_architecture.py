@@ -19,11 +19,12 @@ LAYERS = [
     {"errors", "records"},
     {"checks", "row_checks", "documents", "functions", "manifest"},
     {"rules", "expressions", "pandera_schemas"},
-    {"column", "recipe", "schema", "ledger", "engine", "plan"},
-    {"tokenizers", "shards", "sources"},
+    {"column", "settings", "recipe", "schema", "ledger", "engine", "plan"},
+    {"tokenizers", "shards", "sources", "text"},
     {"stages"},
-    {"rejections", "uniqueness"},
-    {"screening", "validation"},
+    {"rejections", "uniqueness", "duplicates"},
+    {"screening", "validation", "spilling", "augmentation", "evaluation_texts"},
+    {"selection", "examples"},
     {"pipeline", "report", "training", "proposal", "editor_schemas"},
     {"cli", ""},
 ]
@@ -122,7 +123,8 @@ def test_importing_sftdata_loads_nothing_heavy():
 def test_preparing_loads_neither_torch_nor_transformers_nor_datasets(text_recipe):
     program = (
         "import sys, sftdata; sftdata.prepare(sftdata.load_recipe(sys.argv[1]))\n"
-        "sys.exit(' '.join({'torch', 'transformers', 'datasets', 'nltk', 'jieba'} & set(sys.modules)) or 0)"
+        "heavy = 'torch transformers datasets nltk jieba opencc ftfy py3langid nlpaug'.split()\n"
+        "sys.exit(' '.join(set(heavy) & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(text_recipe())], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -45,7 +45,7 @@ def kill_at(recipe: Path, moment: str) -> None:
     process.stdout.close()
 
 
-@pytest.mark.parametrize("moment", ["split_chunks", "append_rejected", "publish"])
+@pytest.mark.parametrize("moment", ["select_rows", "write_examples", "publish"])
 def test_a_killed_run_leaves_no_manifest_and_the_next_run_completes_it(tmp_path, text_recipe, moment):
     recipe = text_recipe()
     kill_at(recipe, moment)

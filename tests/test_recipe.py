@@ -55,7 +55,7 @@ def test_every_fault_of_a_recipe_is_told_at_once(tmp_path):
 def test_what_does_not_fit_the_task_is_told_with_the_other_faults(tmp_path):
     found = faults_of(tmp_path, task="causal_lm", split="{stratify: label}", sources="[]", colour="red")
     assert found[0] == "line 3: sources: found no source, expected at least one"
-    assert found[1] == "line 6: split: stratify: a causal_lm task has no label; leave stratify out"
+    assert found[1] == "line 6: split: stratify: a causal_lm task has no label; leave stratify out, or take length"
     assert found[2].startswith("line 7: colour: unknown key")
     found = faults_of(tmp_path, tokenize="{tokenizer: t, chat_template: x.jinja}")
     assert found == [

@@ -14,9 +14,9 @@ from sftdata.records import no_rejections
 from sftdata.rejections import (
     add_reasons,
     describe_origin,
+    describe_rejected,
     describe_repeated,
     file_aside,
-    find_origins,
     merge_rejected,
     rejected_line,
     write_rejected,
@@ -137,12 +137,11 @@ def test_rows_that_share_a_value_are_told_with_what_and_where(tmp_path, monkeypa
     assert late[0]["original"] == {"id": "x", "n": 1}
     assert late[1]["line"] == 4
     assert len(late[2]["detail"]) < 200
-    origins = find_origins(sources, repeated)
-    assert [origins[r["source"], r["record"]] for r in late] == [
-        {name: r[name] for name in ("line", "format", "original")} for r in late
-    ]
+    again = {(r["source"], r["record"]): r for r in describe_rejected(sources, repeated)}
+    assert [again[r["source"], r["record"]]["original"] for r in late] == [r["original"] for r in late]
+    assert [again[r["source"], r["record"]]["line"] for r in late] == [r["line"] for r in late]
     assert list(describe_repeated(sources, SCHEMA, repeated[:0])) == []
-    assert find_origins(sources, no_rejections()) == {}
+    assert list(describe_rejected(sources, no_rejections())) == []
 
 
 def test_an_origin_has_no_line_where_the_format_has_none(tmp_path):

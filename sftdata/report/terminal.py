@@ -67,6 +67,28 @@ def rows_line(manifest: Manifest) -> str:
     return f"{rows.read:,} read{added} = {rows.written:,} written + {lost}"
 
 
+def stage_lines(manifest: Manifest) -> Iterator[str]:
+    """Say in a line each what cleaning, the split, balance and augmentation did, where they did anything."""
+    if manifest.cleaning and manifest.cleaning["changed"]:
+        changed = ", ".join(f"{step} {rows:,}" for step, rows in manifest.cleaning["changed"].items())
+        yield f"rows changed by cleaning: {changed}"
+    if manifest.split.get("crossing") and len(manifest.split["got"]) > 1:
+        yield _tell_crossing(manifest.split["crossing"])
+    if manifest.balance and manifest.balance["weights"]:
+        weights = manifest.balance["weights"].values()
+        yield f"class weights from {min(weights):.3g} to {max(weights):.3g}, for training"
+    if manifest.augmentation:
+        for step, counts in manifest.augmentation["steps"].items():
+            kept_back = ", ".join(f"{counts[why]:,} {why}" for why in ("unchanged", "duplicate") if counts[why])
+            yield f"{step}: {counts['made']:,} copies" + f" ({kept_back} left out)" * bool(kept_back)
+
+
+def _tell_crossing(crossing: dict[str, int | None]) -> str:
+    found = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in crossing.items() if count is not None)
+    unknown = "; near duplicates were not looked for" if crossing.get("near_duplicates", 0) is None else ""
+    return f"on two sides of the split: {found}{unknown}"
+
+
 class RowView:
     """Shows examples of a split as text, with the trained tokens coloured.
 
@@ -86,8 +108,9 @@ class RowView:
 
     def show(self, row: dict[str, Any]) -> RenderableType:
         """Return one example ready to print: where it comes from, its numbers, its text."""
-        source, _, record = row["row_id"].partition(":")
-        where = f"{self._sources.get(source, source)}, record {record}"
+        parent = row.get("parent_id")
+        source, _, record = (parent or row["row_id"]).partition(":")
+        where = f"{'a copy of ' * bool(parent)}{self._sources.get(source, source)}, record {record}"
         labels = row["labels"]
         if isinstance(labels, list):
             trained = sum(label != IGNORE_INDEX for label in labels)

@@ -1,6 +1,7 @@
 """The Arrow schema of each task's examples, and the small files that `datasets` wants beside them."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +14,15 @@ _LABELS: dict[Task, pa.DataType] = {
 }
 
 
-def example_schema(task: Task, label_names: tuple[str, ...] | None = None) -> pa.Schema:
-    """Return the columns of an example: `row_id`, `input_ids` (list of int32), `labels` (by task).
+PARENT = pa.field("parent_id", pa.string())
+"""The row of which an example is a copy; null for the rows themselves."""
+
+FOLD = pa.field("fold", pa.int32())
+"""The fold of an example of the training part, -1 elsewhere; a copy is in the fold of its parent."""
+
+
+def example_schema(task: Task, label_names: tuple[str, ...] | None = None, extra: Sequence[pa.Field] = ()) -> pa.Schema:
+    """Return the columns of an example: `row_id`, `input_ids` (list of int32), `labels` (by task), and `extra` ones.
 
     The schema carries the features that Hugging Face datasets reads, `ClassLabel` names included.
     """
@@ -22,6 +30,7 @@ def example_schema(task: Task, label_names: tuple[str, ...] | None = None) -> pa
         pa.field("row_id", pa.string()),
         pa.field("input_ids", pa.list_(pa.int32())),
         pa.field("labels", _LABELS[task]),
+        *extra,
     ]
     features = {field.name: _feature(field.type) for field in fields}
     if label_names is not None:

@@ -11,19 +11,21 @@ from torch.nn.functional import cross_entropy
 from sftdata.records import IGNORE_INDEX, Task
 from sftdata.training.loader import Batch
 
-Head = Callable[[torch.nn.Module, Batch], tuple[torch.Tensor, torch.Tensor]]
-"""From a model and a batch to (sum of the loss over its targets: a float32 scalar; logits of its targets: float32,
-shape `[targets.numel(), choices]`)."""
+Head = Callable[[torch.nn.Module, Batch, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]]
+"""From a model, a batch and the weights of classes (float32, shape `[classes]`) to (sum of the loss over its targets: a
+float32 scalar; logits of its targets: float32, shape `[targets.numel(), choices]`)."""
 
 
-def classify(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross entropy of the class of each example."""
+def classify(model: torch.nn.Module, batch: Batch, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of the class of each example, times the weight of that class."""
     logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits.float()
-    return cross_entropy(logits, batch.targets, reduction="sum"), logits
+    return cross_entropy(logits, batch.targets, weights, reduction="sum"), logits
 
 
-def predict_tokens(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross entropy of each trained token, given the tokens before it.
+def predict_tokens(
+    model: torch.nn.Module, batch: Batch, weights: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of each trained token, given the tokens before it; there are no classes to weigh.
 
     The LM head runs only on the columns of the batch that predict a trained token, where the model can do that.
     """

@@ -4,6 +4,7 @@ The loss of a step is the sum over its targets divided by their number in the wh
 the gradient is that of a sample-by-sample loop, however the step is cut into micro-batches.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ class Setup:
         classes: number of labels; 0 for causal_lm.
         metric: chooses the best checkpoint.
         bf16: compute in bfloat16, with float32 weights.
-        identity: what must be the same when the run is resumed.
+        class_weights: what the loss of an example of each class is multiplied by; None weighs all alike.
+        class_weights: tuple[float, ...] | None
+    identity: what must be the same when the run is resumed.
     """
 
     task: Task
@@ -48,6 +51,7 @@ class Setup:
     classes: int
     metric: str
     bf16: bool
+    class_weights: tuple[float, ...] | None
     identity: dict[str, Any]
 
     @property
@@ -96,7 +100,9 @@ def take_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: S
     """Take one optimiser step over these micro-batches."""
     model.train()
     rows = np.concatenate(batches)
-    loss_sum = add_gradients(model, setup.task, setup.examples, batches, bf16=setup.bf16)
+    loss_sum = add_gradients(
+        model, setup.task, setup.examples, batches, bf16=setup.bf16, class_weights=setup.class_weights
+    )
     trained = [weight for group in optimizer.param_groups for weight in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(trained, setup.settings.max_grad_norm)
     optimizer.step()
@@ -105,9 +111,18 @@ def take_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: S
 
 
 def add_gradients(
-    model: torch.nn.Module, task: Task, examples: Examples, batches: list[Rows], *, bf16: bool
+    model: torch.nn.Module,
+    task: Task,
+    examples: Examples,
+    batches: list[Rows],
+    *,
+    bf16: bool,
+    class_weights: Sequence[float] | None = None,
 ) -> torch.Tensor:
     """Add the gradient of the mean loss over all targets of these micro-batches.
+
+    Weights of classes multiply the loss of an example; the mean is still one over examples, so that an example
+    counts the same whatever step it falls into.
 
     Returns:
         The sum of the loss over the targets: a float32 scalar on the model's device.
@@ -115,10 +130,11 @@ def add_gradients(
     device = next(model.parameters()).device
     targets = int(examples.targets[np.concatenate(batches)].sum())
     total = torch.zeros((), device=device)
+    weights = None if class_weights is None else torch.tensor(class_weights, device=device)
     for rows in batches:
         batch = examples.gather(rows).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss, _ = HEADS[task](model, batch)
+            loss, _ = HEADS[task](model, batch, weights)
         (loss / targets).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total

@@ -26,7 +26,7 @@ def score(
         for rows in _batches(examples, batch_size):
             batch = examples.gather(rows).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                part, logits = HEADS[task](model, batch)
+                part, logits = HEADS[task](model, batch, None)
             found = logits.argmax(dim=-1)
             loss += part
             correct += (found == batch.targets.flatten()).sum()

@@ -111,8 +111,15 @@ def make_setup(data: Path, manifest: Manifest, settings: TrainSettings, config: 
         classes=len(manifest.label_names or ()),
         metric=choose_metric(manifest.task, settings.metric),
         bf16=uses_bf16(settings.precision, choose_device(settings.device)),
+        class_weights=find_class_weights(manifest),
         identity=identify(manifest, settings, plan),
     )
+
+
+def find_class_weights(manifest: Manifest) -> tuple[float, ...] | None:
+    """Return the weight of each class that `prepare` computed, where the recipe wanted any."""
+    weights = (manifest.balance or {}).get("weights")
+    return tuple(weights[name] for name in manifest.label_names or ()) if weights else None
 
 
 def open_validation(data: Path, manifest: Manifest, settings: TrainSettings, pad_id: int) -> Examples | None:
@@ -137,7 +144,9 @@ def open_validation(data: Path, manifest: Manifest, settings: TrainSettings, pad
 def identify(manifest: Manifest, settings: TrainSettings, plan: Plan) -> dict[str, Any]:
     """Return what must be the same for a run to be resumed."""
     model = str(Path(settings.model).resolve()) if Path(settings.model).is_dir() else settings.model
-    facts = {"task": manifest.task.value, "model": model, "data": digest_data(manifest), "plan": plan.digest}
+    weights = [*(find_class_weights(manifest) or ())]  # a list, for it is compared with what JSON gives back
+    facts: dict[str, Any] = {"task": manifest.task.value, "model": model, "data": digest_data(manifest)}
+    facts |= {"plan": plan.digest, "class_weights": weights}
     return facts | settings_that_matter(settings)
 
 

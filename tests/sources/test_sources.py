@@ -12,7 +12,7 @@ from strategies import quick
 
 from sftdata.errors import SourceError
 from sftdata.recipe import SourceSettings
-from sftdata.rejections import find_origins
+from sftdata.rejections import describe_rejected
 from sftdata.sources import digest_of, find_sources, parsing, read_chunks, size_of
 
 
@@ -260,5 +260,5 @@ def test_originals_are_exactly_the_records_wanted_from_whatever_chunk(tmp_path_f
     sources = find_sources([SourceSettings(path=("a.csv", "b.jsonl"))], folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parsing, "CHUNK_ROWS", most)
-        found = {key: origin["original"] for key, origin in find_origins(sources, frame).items()}
+        found = {(row["source"], row["record"]): row["original"] for row in describe_rejected(sources, frame)}
     assert found == {(name, i): {"text": f"{'c' if name == 'a.csv' else 'j'}{i}"} for name, i in wanted}

@@ -15,7 +15,7 @@ from strategies import quick, texts
 from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.recipe import SourceSettings
-from sftdata.rejections import find_origins
+from sftdata.rejections import describe_rejected
 from sftdata.sources import digest_of, find_sources, parsing, read_chunks, size_of, sql
 
 COLUMNS = {"text": Column(nullable=True), "n": Column(dtype="int", nullable=True)}
@@ -278,5 +278,5 @@ def test_originals_are_read_again(base):
 
     (source,) = find_sources([SourceSettings(uri="sqlite:///x.db", query=QUERY)], base)
     wanted = pl.DataFrame({"source": [source.name], "record": [3]}, schema={"source": pl.String, "record": pl.Int64})
-    origins = find_origins([source], wanted)
-    assert origins == {(source.name, 3): {"format": "sql", "original": {"text": "中", "n": -5}}}
+    (row,) = describe_rejected([source], wanted)
+    assert row == {"source": source.name, "record": 3, "format": "sql", "original": {"text": "中", "n": -5}}

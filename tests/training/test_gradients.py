@@ -20,7 +20,7 @@ from sftdata.training.models import add_adapters, fit_config, load_weights, quie
 CUTS = [(1, 8), (2, 4), (8, 1), (3, 3)]
 
 
-def reference_gradients(model, split, rows, task):
+def reference_gradients(model, split, rows, task, weights=None):
     """The loss written out for one example at a time, with the library's full logits and no padding."""
     model.zero_grad()
     losses, targets = [], 0
@@ -29,6 +29,7 @@ def reference_gradients(model, split, rows, task):
         logits = model(input_ids=torch.tensor([example["input_ids"]])).logits[0]
         if task == Task.TEXT_CLASSIFICATION:
             loss, count = -logits.log_softmax(-1)[example["labels"]], 1
+            loss = loss * weights[example["labels"]] if weights else loss
         else:
             pairs = [(p, label) for p, label in enumerate(example["labels"][1:]) if label != -100]
             loss = -sum(logits[p].log_softmax(-1)[label] for p, label in pairs)
@@ -84,6 +85,22 @@ def test_a_step_has_the_gradient_of_a_sample_by_sample_loop(task, split, tiny_be
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize(("batch_size", "accumulate"), CUTS)
+def test_weights_of_classes_multiply_the_loss_of_each_example(class_data, tiny_bert, batch_size, accumulate):
+    split, task = load_split(class_data), Task.TEXT_CLASSIFICATION
+    model, examples = load(task, tiny_bert, None), Examples(split.table, task)
+    weights = tuple(0.25 + number for number in range(len(LABELS)))
+    plan = make_plan(examples.lengths, seed=1, batch_size=batch_size, accumulate=accumulate, epochs=1)
+    batches = next(plan.iterate())
+    loss = add_gradients(model, task, examples, batches, bf16=False, class_weights=weights)
+    found = gradients(model)
+    expected_loss, expected = reference_gradients(model, split, np.concatenate(batches), task, weights)
+    assert loss.item() == pytest.approx(expected_loss, rel=1e-5)
+    assert_same(found, expected)
+    with pytest.raises(AssertionError):
+        assert_same(found, reference_gradients(model, split, np.concatenate(batches), task)[1])
+
+
 def test_a_mean_over_micro_batches_would_be_noticed(turn_data, tiny_llama):
     """Guard: on this data the usual mean of means differs, so the test above can fail."""
     split = load_split(turn_data)
@@ -91,7 +108,7 @@ def test_a_mean_over_micro_batches_would_be_noticed(turn_data, tiny_llama):
     plan = make_plan(examples.lengths, seed=1, batch_size=2, accumulate=4, epochs=1)
     batches = next(plan.iterate())
     for rows in batches:
-        loss, _ = HEADS[Task.CAUSAL_LM](model, examples.gather(rows))
+        loss, _ = HEADS[Task.CAUSAL_LM](model, examples.gather(rows), None)
         (loss / int(examples.targets[rows].sum()) / len(batches)).backward()
     found = gradients(model)
     _, expected = reference_gradients(model, split, np.concatenate(batches), Task.CAUSAL_LM)
@@ -138,7 +155,7 @@ def test_the_head_runs_only_where_a_trained_token_is_predicted(turn_data, tiny_l
     seen = []
     model.lm_head.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))
     batch = examples.gather(np.array([0, 1]))
-    HEADS[Task.CAUSAL_LM](model, batch)
+    HEADS[Task.CAUSAL_LM](model, batch, None)
     assert seen == [len(batch.positions)]
     assert len(batch.positions) < batch.input_ids.shape[1]
 
@@ -162,6 +179,8 @@ def test_a_decoder_classifies_alike_padded_and_alone(class_data, tiny_llama):
     model = load_weights(str(tiny_llama), config, Task.TEXT_CLASSIFICATION)
     assert isinstance(model, transformers.LlamaForSequenceClassification)
     rows = np.arange(8)
-    _, logits = HEADS[Task.TEXT_CLASSIFICATION](model, Examples(split.table, Task.TEXT_CLASSIFICATION).gather(rows))
+    _, logits = HEADS[Task.TEXT_CLASSIFICATION](
+        model, Examples(split.table, Task.TEXT_CLASSIFICATION).gather(rows), None
+    )
     alone = [model(input_ids=torch.tensor([split[int(row)]["input_ids"]])).logits[0] for row in rows]
     torch.testing.assert_close(logits, torch.stack(alone), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,231 @@
+"""The second pass of `prepare`: make the copies of training rows, tokenise everything, and write it to its splits."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sftdata.engine import map_chunks
+from sftdata.manifest import SplitRecord
+from sftdata.records import no_rejections
+from sftdata.selection import Selection
+from sftdata.shards.layout import FOLD, PARENT, example_schema
+from sftdata.shards.writer import SplitWriter
+from sftdata.spilling import Spilled
+from sftdata.stages.tokenization import Tokenization, tokenize_rows
+
+if TYPE_CHECKING:
+    from sftdata.stages.augmentation import Augmenter
+
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class SecondPass:
+    """What makes examples out of rows; it pickles.
+
+    Attributes:
+        tokenization: turns rows into tokens.
+        names: the splits, the training part first.
+        seed: of random choices.
+        has_folds: whether examples say in which fold they are.
+        has_copies: whether examples say of which row they are a copy.
+        augmenter: makes changed copies of training rows.
+        taken: `text_keys` of all rows, ascending; no copy may say the same.
+    """
+
+    tokenization: Tokenization
+    names: tuple[str, ...]
+    seed: int = 0
+    has_folds: bool = False
+    has_copies: bool = False
+    augmenter: "Augmenter | None" = None
+    taken: Keys | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of the examples."""
+        extra = [*[PARENT] * self.has_copies, *[FOLD] * self.has_folds]
+        return example_schema(self.tokenization.task, self.tokenization.label_names, extra)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The rows of a chunk and what was decided of each, as `Selection` has it."""
+
+    file: Path
+    parts: NDArray[np.int8]
+    fold: NDArray[np.int32] | None
+    copies: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a chunk.
+
+    Attributes:
+        examples: by split.
+        keys: `text_keys` of the copies among the examples of the training part, 0 for others; shape `[examples]`.
+        rejected: rows that are no examples, as `records.REJECTED`.
+        rows: how many rows the chunk had.
+        steps: what augmentation counted.
+        dropped: why copies became no examples.
+    """
+
+    examples: dict[str, pa.RecordBatch]
+    keys: Keys
+    rejected: pl.DataFrame
+    rows: int
+    steps: dict[str, dict[str, int]] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Written:
+    """What was written.
+
+    Attributes:
+        splits: by name.
+        rejected: rows that are no examples, as `records.REJECTED`, in order of reading.
+        copies: how many of the examples are copies.
+        steps: for each step of augmentation how many copies were `made`, `unchanged`, or a `duplicate`.
+        dropped: why copies that were made are no examples.
+    """
+
+    splits: dict[str, SplitRecord] = field(default_factory=dict)
+    rejected: pl.DataFrame = field(default_factory=no_rejections)
+    copies: int = 0
+    steps: dict[str, dict[str, int]] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def write_examples(
+    work: Path,
+    chunks: Sequence[Spilled],
+    selection: Selection,
+    second: SecondPass,
+    shard_size: int,
+    workers: int,
+    watch: Callable[[int], None],
+) -> Written:
+    """Make the examples of every chunk and append them to their splits; `watch` is told how many rows are done."""
+    used = [name for place, name in enumerate(second.names) if (selection.parts == place).any()]
+    written, rejected, seen, done = Written(), [no_rejections()], np.zeros(0, dtype=np.uint64), 0
+    with ExitStack() as files:
+        writers = {
+            name: files.enter_context(SplitWriter(work / name, name, second.schema, shard_size)) for name in used
+        }
+        for made in map_chunks(partial(make_examples, second=second), _place(chunks, selection), workers):
+            examples, seen = _drop_seen(made, second.names[0], seen, written)
+            for name, batch in examples.items():
+                writers[name].write(batch)
+                written.copies += _count_copies(batch)
+            rejected.append(made.rejected)
+            _add_counts(written, made)
+            done += made.rows
+            watch(done)
+        written.splits = {name: writer.close() for name, writer in writers.items()}
+    written.rejected = pl.concat(rejected)
+    return written
+
+
+def make_examples(placed: Placed, second: SecondPass) -> Made:
+    """Make the examples of a chunk: its rows in order, then the copies of its training rows."""
+    rows = pl.read_ipc(placed.file).with_columns(
+        pl.Series("@part", placed.parts),
+        pl.Series("@fold", np.full(len(placed.parts), -1, np.int32) if placed.fold is None else placed.fold),
+        pl.Series("@copies", placed.copies),
+        pl.lit(None, dtype=pl.String).alias("parent_id"),
+        pl.lit(0, dtype=pl.UInt64).alias("@key"),
+    )
+    rows = rows.filter(pl.col("@part") >= 0)
+    changed, steps = _augment(rows.filter(pl.col("@part") == 0), second)
+    everything = pl.concat([rows, _repeat(rows), changed])
+    done = tokenize_rows(everything, second.tokenization)
+    lost = np.setdiff1d(np.arange(len(everything)), done.kept)
+    of_rows = lost < len(rows)
+    kept = everything[done.kept]
+    batch, place = _complete(done.examples, kept, second), kept["@part"].to_numpy()
+    examples = {
+        name: batch.take(pa.array(np.flatnonzero(place == number)))
+        for number, name in enumerate(second.names)
+        if (place == number).any()
+    }
+    return Made(
+        examples=examples,
+        keys=kept["@key"].to_numpy()[place == 0],
+        rejected=done.rejected.filter(pl.Series(of_rows)),
+        rows=len(placed.parts),
+        steps=steps,
+        dropped=Counter(done.rejected.filter(pl.Series(~of_rows))["reason"]),
+    )
+
+
+def _augment(rows: pl.DataFrame, second: SecondPass) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
+    """Make changed copies of training rows."""
+    if second.augmenter is None:
+        return rows.clear(), {}
+    from sftdata.stages.augmentation import augment_rows
+
+    made = augment_rows(rows.drop("parent_id"), second.augmenter, second.seed, second.taken)
+    return made.rows.with_columns(pl.Series("@key", made.keys, dtype=pl.UInt64)).select(rows.columns), made.counts
+
+
+def _repeat(rows: pl.DataFrame) -> pl.DataFrame:
+    """Repeat the rows that are to stand more than once, under ids of their own."""
+    more = rows.filter(pl.col("@copies") > 1).with_columns(parent_id="row_id", number=pl.int_ranges(1, "@copies"))
+    named = more.explode("number").with_columns(row_id=pl.format("{}*{}", "row_id", "number"))
+    return named.select(rows.columns)
+
+
+def _complete(examples: pa.RecordBatch, rows: pl.DataFrame, second: SecondPass) -> pa.RecordBatch:
+    columns = list(examples.columns)
+    if second.has_copies:
+        columns.append(rows["parent_id"].to_arrow().cast(PARENT.type))
+    if second.has_folds:
+        columns.append(rows["@fold"].to_arrow())
+    return pa.RecordBatch.from_arrays(columns, schema=second.schema)
+
+
+def _drop_seen(made: Made, train: str, seen: Keys, written: Written) -> tuple[dict[str, pa.RecordBatch], Keys]:
+    """Drop the copies that say what a copy before them says; also return what was seen by now."""
+    copies = np.flatnonzero(made.keys)
+    if not len(copies):
+        return made.examples, seen
+    keys = made.keys[copies]
+    first = np.zeros(len(keys), dtype=np.bool_)
+    first[np.unique(keys, return_index=True)[1]] = True
+    fresh = first & ~np.isin(keys, seen, kind="sort")
+    written.dropped["duplicate"] += int((~fresh).sum())
+    keep = np.ones(len(made.keys), dtype=np.bool_)
+    keep[copies] = fresh
+    return {**made.examples, train: made.examples[train].filter(pa.array(keep))}, np.union1d(seen, keys)
+
+
+def _count_copies(batch: pa.RecordBatch) -> int:
+    return batch.num_rows - batch[PARENT.name].null_count if PARENT.name in batch.schema.names else 0
+
+
+def _add_counts(written: Written, made: Made) -> None:
+    written.dropped.update(made.dropped)
+    for step, counts in made.steps.items():
+        known: Mapping[str, int] = written.steps.get(step, {})
+        written.steps[step] = {outcome: known.get(outcome, 0) + count for outcome, count in counts.items()}
+
+
+def _place(chunks: Sequence[Spilled], selection: Selection) -> Iterator[Placed]:
+    start = 0
+    for chunk in chunks:
+        here: Any = slice(start, start + len(chunk.slim))
+        if len(chunk.slim):
+            fold = None if selection.fold is None else selection.fold[here]
+            yield Placed(chunk.file, selection.parts[here], fold, selection.copies[here])
+        start += len(chunk.slim)
