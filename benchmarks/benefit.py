@@ -5,7 +5,7 @@ usage: python benchmarks/benefit.py [--seeds N] [--rows N] [--epochs N] [--asset
 Two real sets of English: WordNet definitions with 38 topics, and sentences of film reviews, positive or negative. Of
 each, near-duplicates are dropped first. A seed draws the training and the test rows, disjoint, stratified by label, and
 the order of training. Plain and augmented runs take the same number of steps, so that augmentation has no more time to
-compute. The same models are then measured on a second test set, in which some rows have been replaced by training rows of
+compute. The same models are then measured on a second test set, in which some rows are replaced by training rows of
 which a word has been inserted, as they turn up where data were collected twice. The table goes to OUT. About 40 minutes
 on two cores.
 """
