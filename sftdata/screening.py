@@ -18,7 +18,7 @@ from sftdata.uniqueness import Keys, make_keys
 
 READ_STAGE = "read"
 
-THREADS = 2
+THREADS = 3
 """Chunks that one process screens at the same time: while one waits for a single-threaded step, the other works."""
 
 
