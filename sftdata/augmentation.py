@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from sftdata.documents import make_settings
 from sftdata.errors import UsageError
 from sftdata.records import Task
 from sftdata.settings.augmentation import AugmentationStep, CopySettings
@@ -91,11 +92,10 @@ def augment(
         The copies. None of them equals a row of the frame or another copy, letter case and blanks apart.
 
     Raises:
-        pydantic.ValidationError: a step is not as it should be (a ValueError).
-        ValueError: a column is missing, or ids repeat.
+        UsageError: a step is not as it should be, a column is missing, or ids repeat.
     """
     task = _find_task(frame, text, tags)
-    settings = [AugmentationStep.model_validate(step) for step in steps]
+    settings = [make_settings(AugmentationStep, step, f"augment, step {n}") for n, step in enumerate(steps, start=1)]
     rows = _as_rows(frame, task, text, label, tags, row_id)
     augmenter = make_augmenter(settings, task, Path())
     made = augment_rows(rows, augmenter, seed, np.sort(text_keys(rows, INPUTS[task])))
@@ -107,7 +107,7 @@ def augment(
 def _find_task(frame: pl.DataFrame, text: str, tags: str | None) -> Task:
     for name in (text, tags):
         if name is not None and name not in frame.columns:
-            raise ValueError(f"found no column {name!r}, expected it among {', '.join(frame.columns)}")
+            raise UsageError(f"found no column {name!r}, expected it among {', '.join(frame.columns)}")
     if tags is not None:
         return Task.TOKEN_CLASSIFICATION
     return Task.CAUSAL_LM if isinstance(frame.schema[text], pl.List) else Task.TEXT_CLASSIFICATION
@@ -139,7 +139,7 @@ def _as_rows(
     """Give a frame the columns that rows of the task have."""
     ids = frame[row_id].cast(pl.String) if row_id else pl.int_range(1, len(frame) + 1, eager=True).cast(pl.String)
     if ids.null_count() or ids.is_duplicated().any():
-        raise ValueError(f"column {row_id!r}: found ids that are null or repeat, expected a distinct id for each row")
+        raise UsageError(f"column {row_id!r}: found ids that are null or repeat, expected a distinct id for each row")
     columns = {"row_id": ids, "@index": pl.int_range(len(frame), eager=True)}
     column = frame[text]
     if task == Task.CAUSAL_LM:

@@ -1,14 +1,14 @@
 """Read a YAML document so that every fault in it can be named with its line and key path."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sftdata.errors import FaultsError
+from sftdata.errors import FaultsError, UsageError
 from sftdata.records import shorten
 
 
@@ -89,6 +89,25 @@ def hint(name: str, known: Iterable[str]) -> str:
     """Say which known name is close, or which there are."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def make_settings(model: type[AnySettings], values: Mapping[str, Any], name: str) -> AnySettings:
+    """Make settings out of what somebody wrote in Python; `name` is what the message calls them.
+
+    Raises:
+        UsageError: with all faults at once.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as cause:
+        faults = dict.fromkeys(_tell(dict(fault), model) for fault in cause.errors()[:MOST_FAULTS])
+        raise UsageError(f"{name}: " + "; ".join(faults)) from None
+
+
+def _tell(fault: dict[str, Any], model: type[BaseModel]) -> str:
+    """Say where a fault is and what it is; of a value with alternatives pydantic names the alternative as well."""
+    keys = [key for key in fault["loc"] if isinstance(key, int) or (key.replace("_", "").isalpha() and key.islower())]
+    return f"{'.'.join(map(str, keys))}: {_explain(fault, model, keys)}"
 
 
 def describe_faults(cause: ValidationError, model: type[BaseModel], root: yaml.Node | None) -> list[str]:

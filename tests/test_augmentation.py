@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from pydantic import ValidationError
 
 from sftdata.augmentation import augment, make_augmenter
 from sftdata.errors import UsageError
@@ -71,14 +70,14 @@ def test_tokens_and_tags_stay_aligned():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"text": "nothing"}, ValueError, "found no column 'nothing', expected it among review, stars, key"),
-        ({"text": "review", "row_id": "stars"}, ValueError, "column 'stars': found ids that are null or repeat"),
+        ({"text": "nothing"}, UsageError, "found no column 'nothing', expected it among review, stars, key"),
+        ({"text": "review", "row_id": "stars"}, UsageError, "column 'stars': found ids that are null or repeat"),
     ],
 )
 def test_wrong_columns_are_named(options, error, message):
     with pytest.raises(error, match=message):
         augment(FRAME, [{"random_swap": {}}], **options)
-    with pytest.raises(ValidationError):
+    with pytest.raises(UsageError, match=r"augment, step 1: random_swap\.rate"):
         augment(FRAME, [{"random_swap": {"rate": 2}}], text="review")
 
 

@@ -15,6 +15,7 @@ from sftdata.duplicates.forest import find_roots, join
 from sftdata.duplicates.frames import decontaminate, deduplicate
 from sftdata.duplicates.near import SMALL, WINDOW, _fill_buckets
 from sftdata.duplicates.spill import Chunk, ShingleStore, group_equal, spill_signed
+from sftdata.errors import UsageError
 from sftdata.records import FIELDS, REJECTED, Task
 from sftdata.settings.deduplication import DeduplicateSettings
 from sftdata.stages.deduplication import make_comparison, sign_rows
@@ -412,11 +413,11 @@ def test_decontaminate_a_frame():
         (lambda frame: deduplicate(frame, ["nothing"]), "found no column nothing, expected some of: text"),
         (lambda frame: deduplicate(frame, ["text"], row_id="id"), "found no column id"),
         (lambda frame: deduplicate(frame, ["text"], near={"treshold": 1}), "treshold"),
-        (lambda frame: deduplicate(frame, []), "at least 1 item"),
+        (lambda frame: deduplicate(frame, []), r"fields: found \(\), expected at least one entry"),
         (lambda frame: decontaminate(frame, frame, ["text"], ngram=1), "ngram: found 1"),
         (lambda frame: decontaminate(frame, frame, ["text"], against_fields=["x"]), "found no column x"),
     ],
 )
 def test_wrong_use_is_refused(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         call(pl.DataFrame({"text": ["a"]}))

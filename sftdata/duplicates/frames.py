@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import polars as pl
 
+from sftdata.documents import make_settings
 from sftdata.duplicates.finding import find_duplicates
 from sftdata.duplicates.spill import Chunk
+from sftdata.errors import UsageError
 from sftdata.records import PROVENANCE
-from sftdata.settings.deduplication import DeduplicateSettings
+from sftdata.settings.deduplication import DecontaminateSettings, DeduplicateSettings
 from sftdata.stages.decontamination import decontaminate_rows, index_evaluation, unfold_texts
 from sftdata.stages.deduplication import Comparison, sign_rows
 
@@ -50,7 +52,7 @@ class Decontaminated:
 
 def deduplicate(
     frame: pl.DataFrame,
-    fields: Sequence[str],
+    fields: str | Sequence[str],
     *,
     label: str | None = None,
     row_id: str | None = None,
@@ -70,11 +72,11 @@ def deduplicate(
         conflicts: what happens to rows with the same text and another label.
 
     Raises:
-        ValueError: when an option is wrong or a column is missing.
+        UsageError: when an option is wrong or a column is missing.
     """
-    settings = DeduplicateSettings.model_validate(
-        {"exact": exact, "near": near, "fields": tuple(fields), "conflicts": conflicts}
-    )
+    fields = [fields] if isinstance(fields, str) else fields
+    given = {"exact": exact, "near": near, "fields": tuple(fields), "conflicts": conflicts}
+    settings = make_settings(DeduplicateSettings, given, "deduplicate")
     rows, names = _with_provenance(frame, [*fields, *([label] if label else [])], row_id)
     compared = tuple(names[name] for name in fields)
     comparison = Comparison(compared, compared, names[label] if label else None, settings.near or None)
@@ -88,9 +90,9 @@ def deduplicate(
 def decontaminate(
     frame: pl.DataFrame,
     against: pl.DataFrame,
-    fields: Sequence[str],
+    fields: str | Sequence[str],
     *,
-    against_fields: Sequence[str] | None = None,
+    against_fields: str | Sequence[str] | None = None,
     row_id: str | None = None,
     ngram: int = 13,
 ) -> Decontaminated:
@@ -105,13 +107,16 @@ def decontaminate(
         ngram: words in a run, at least 2; a Chinese character counts as one. Shorter texts are compared whole.
 
     Raises:
-        ValueError: when an option is wrong or a column is missing.
+        UsageError: when an option is wrong or a column is missing.
     """
-    if ngram < 2:
-        raise ValueError(f"ngram: found {ngram}, expected at least 2")
+    fields = [fields] if isinstance(fields, str) else fields
+    against_fields = [against_fields] if isinstance(against_fields, str) else against_fields or fields
+    make_settings(
+        DecontaminateSettings, {"files": ("frame",), "fields": tuple(fields), "ngram": ngram}, "decontaminate"
+    )
     rows, names = _with_provenance(frame, fields, row_id)
-    theirs, their_names = _with_provenance(against, against_fields or fields, None, "against")
-    texts = unfold_texts(theirs, [their_names[name] for name in against_fields or fields])
+    theirs, their_names = _with_provenance(against, against_fields, None, "against")
+    texts = unfold_texts(theirs, [their_names[name] for name in against_fields])
     result = decontaminate_rows(rows, index_evaluation(texts, ngram), [names[name] for name in fields])
     kept = frame[result.kept["record"]]
     return Decontaminated(kept, _tell(result.rejected, rows))
@@ -123,7 +128,7 @@ def _with_provenance(
     """Return the wanted columns with provenance, and what each is called in there; `record` counts from 0."""
     missing = [name for name in (*wanted, *([row_id] if row_id else [])) if name not in frame.columns]
     if missing:
-        raise ValueError(f"found no column {', '.join(missing)}, expected some of: {', '.join(frame.columns)}")
+        raise UsageError(f"found no column {', '.join(missing)}, expected some of: {', '.join(frame.columns)}")
     names = {name: f"column {name}" if name in PROVENANCE else name for name in wanted}
     number = pl.int_range(pl.len(), dtype=pl.Int64)
     rows = frame.select(

@@ -5,9 +5,11 @@ from typing import Literal
 
 import polars as pl
 
+from sftdata.documents import make_settings
+from sftdata.errors import UsageError
 from sftdata.settings.balancing import BalanceSettings
 from sftdata.stages.balancing import LabelShare, balance_rows
-from sftdata.stages.split_frame import name_rows
+from sftdata.stages.split_frame import name_rows, take_column
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,19 @@ def balance(
             their numbers.
 
     Raises:
-        ValueError: when the wishes contradict each other, when labels are null, or when row ids are null or repeated.
+        UsageError: when the wishes contradict each other, when labels are null, or when row ids are null or repeated.
     """
-    settings = BalanceSettings(oversample=oversample, undersample=undersample, weights=weights, beta=beta)
-    labels = frame[label]
+    given = {"oversample": oversample, "undersample": undersample, "weights": weights, "beta": beta}
+    settings = make_settings(BalanceSettings, given, "balance")
+    labels = take_column(frame, label)
     if labels.null_count():
-        raise ValueError(f"found {labels.null_count():,} nulls in '{label}', expected a label in every row")
+        raise UsageError(f"found {labels.null_count():,} nulls in '{label}', expected a label in every row")
     kind = "labels" if labels.dtype == pl.List else "label"
-    made = balance_rows(pl.DataFrame({"row_id": name_rows(frame, row_id), kind: labels}), settings, seed)
+    slim = pl.DataFrame({"row_id": name_rows(frame, row_id), kind: labels})
+    try:
+        made = balance_rows(slim, settings, seed)
+    except ValueError as cause:
+        raise UsageError(f"balance: {cause}") from None
     rounds = pl.Series("copy", made.copies)
     copied = frame.with_columns(pl.int_ranges(0, rounds, dtype=pl.Int32, eager=True).alias("copy"))
     kept = copied.filter(rounds > 0).explode("copy", empty_as_null=True)

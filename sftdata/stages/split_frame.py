@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
+from sftdata.documents import hint, make_settings
+from sftdata.errors import UsageError
 from sftdata.settings.splitting import SplitSettings
 from sftdata.stages.audit import audit_split
 from sftdata.stages.split_report import SplitReport
@@ -48,7 +50,7 @@ class Split:
 def split(
     frame: pl.DataFrame,
     *,
-    train: float = 0.9,
+    train: float | None = None,
     validation: float | None = None,
     test: float | None = None,
     folds: int | None = None,
@@ -64,7 +66,7 @@ def split(
 
     Args:
         frame: any columns; it is not changed.
-        train: share of the training part.
+        train: share of the training part; what the shares of the others leave of 1 when it is not given.
         validation: share of the validation part, or (a whole number from 2 on) its number of rows; 0.05 when it is not
             given, none beside `folds`.
         test: the same for the test part; beside `folds` none when it is not given.
@@ -80,15 +82,18 @@ def split(
             their numbers.
 
     Raises:
-        ValueError: when the wishes contradict each other or the data, the message says how; when row ids are null or
+        UsageError: when the wishes contradict each other or the data, the message says how; when row ids are null or
             repeated; or when the frame already has a column `split` or `fold`.
     """
-    given = {name: value for name, value in (("validation", validation), ("test", test)) if value is not None}
+    sizes = {"train": train, "validation": validation, "test": test}
+    given: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
     slim, kind = _make_slim(frame, stratify, bins, group, cluster, row_id)
-    settings = SplitSettings(
-        train=train, **given, folds=folds, stratify=kind, bins=bins or 10, method=method, seed=seed
-    )  # fmt: skip
-    made = split_slim(slim, settings)
+    given |= {"folds": folds, "stratify": kind, "bins": bins or 10, "method": method, "seed": seed}
+    settings = make_settings(SplitSettings, given, "split")
+    try:
+        made = split_slim(slim, settings)
+    except ValueError as cause:
+        raise UsageError(f"split: {cause}") from None
     parts = pl.Series("split", made.names, dtype=pl.String).gather(made.parts)
     rows = frame.with_columns(parts)
     if made.fold is not None:
@@ -107,12 +112,14 @@ def _make_slim(
 ) -> tuple[pl.DataFrame, Literal["label", "labels", "score"] | None]:
     """Bring the columns that count to the names that `split_slim` knows; also tell what kind of strata there are."""
     if taken := {"split", "fold"} & set(frame.columns):
-        raise ValueError(f"found a column {' and '.join(sorted(taken))} already, expected none; rename or drop it")
+        raise UsageError(
+            f"split: found a column {' and '.join(sorted(taken))} already, expected none; rename or drop it"
+        )
     columns = {"row_id": name_rows(frame, row_id)}
-    columns |= {name: frame[column] for name, column in (("group", group), ("cluster", cluster)) if column}
+    columns |= {name: take_column(frame, column) for name, column in (("group", group), ("cluster", cluster)) if column}
     if stratify is None:
         return pl.DataFrame(columns), None
-    values = frame.select(stratify).to_series()
+    values = take_column(frame, stratify) if isinstance(stratify, str) else frame.select(stratify).to_series()
     kind: Literal["label", "labels", "score"] = "label"
     if values.dtype == pl.List:
         kind = "labels"
@@ -125,11 +132,22 @@ def name_rows(frame: pl.DataFrame, row_id: str | None) -> pl.Series:
     """Return the row ids of a frame as strings: its column `row_id`, or else row numbers.
 
     Raises:
-        ValueError: when ids are null or repeated.
+        UsageError: when ids are null or repeated, or there is no such column.
     """
     if row_id is None:
         return pl.int_range(len(frame), eager=True).cast(pl.String)
-    names = frame[row_id].cast(pl.String)
+    names = take_column(frame, row_id).cast(pl.String)
     if names.null_count() or names.is_duplicated().any():
-        raise ValueError(f"found nulls or repeated values in the row ids '{row_id}', expected distinct ones")
+        raise UsageError(f"found nulls or repeated values in the row ids '{row_id}', expected distinct ones")
     return names
+
+
+def take_column(frame: pl.DataFrame, name: str) -> pl.Series:
+    """Return a column.
+
+    Raises:
+        UsageError: when there is none of this name.
+    """
+    if name not in frame.columns:
+        raise UsageError(f"found no column {name!r}; {hint(name, frame.columns)}")
+    return frame[name]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 from strategies import quick
 
+from sftdata.errors import UsageError
 from sftdata.settings.balancing import BalanceSettings
 from sftdata.stages.balance_frame import balance
 from sftdata.stages.balancing import balance_rows, plan_counts, weigh_labels
@@ -139,9 +140,9 @@ def test_a_balanced_frame_has_each_row_as_often_as_decided(labels, wishes):
 
 
 def test_a_frame_must_have_labels_and_distinct_row_ids():
-    with pytest.raises(ValueError, match="found 1 nulls in 'label'"):
+    with pytest.raises(UsageError, match="found 1 nulls in 'label'"):
         balance(pl.DataFrame({"label": ["a", None]}))
-    with pytest.raises(ValueError, match="found nulls or repeated values in the row ids 'id'"):
+    with pytest.raises(UsageError, match="found nulls or repeated values in the row ids 'id'"):
         balance(pl.DataFrame({"label": ["a", "b"], "id": [1, 1]}), row_id="id")
     made = balance(pl.DataFrame({"topics": [["a"], ["b", "a"]]}), label="topics", weights="balanced")
     assert made.weights == {"a": 1.0, "b": 1.0}

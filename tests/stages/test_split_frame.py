@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick
 
+from sftdata.errors import UsageError
 from sftdata.stages.split_frame import split
 
 FRAME = pl.DataFrame(
@@ -70,11 +71,11 @@ def test_stable_rows_stay_when_rows_are_added_behind():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="found a column split already"):
+    with pytest.raises(UsageError, match="found a column split already"):
         split(split(FRAME).rows)
-    with pytest.raises(ValueError, match="row ids 'author'"):
+    with pytest.raises(UsageError, match="row ids 'author'"):
         split(FRAME, row_id="author")
-    with pytest.raises(ValueError, match="found 1, expected a share"):
+    with pytest.raises(UsageError, match="found 1, expected a share"):
         split(FRAME, test=1)
-    with pytest.raises(ValueError, match="found 200 rows, expected more than the 300"):
+    with pytest.raises(UsageError, match="found 200 rows, expected more than the 300"):
         split(FRAME, test=300)
