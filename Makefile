@@ -94,10 +94,13 @@ lint: .venv/dev ## check format, style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-bench: .venv/dev ## compare `sftdata` with datasets.map, polars and pandera on pandas
+bench: .venv/dev ## compare `sftdata` with what people use instead, stage by stage
 	$(BIN)/python tests/real/fetch.py "$(ASSETS)"
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/validate.py
+	$(BIN)/python benchmarks/deduplicate.py
+	$(BIN)/python benchmarks/split.py
+	$(BIN)/python benchmarks/augment.py
 
 clean: ## remove what runs and tools wrote; .venv and the fetched assets stay
 	rm -rf samples/out samples/models benchmarks/results dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,6 +19,7 @@ from sftdata.records import Task
 from sftdata.rejections import describe_rejected, describe_repeated, merge_rejected, write_rejected
 from sftdata.schema import Schema, load_schema
 from sftdata.selection import Selection, needs_comparison, select_rows
+from sftdata.settings.cleaning import PERSONAL
 from sftdata.shards.directory import open_output, publish
 from sftdata.shards.layout import dataset_dict_file
 from sftdata.sources import digest_of, find_sources, size_of
@@ -264,9 +265,11 @@ def describe(
 def _describe_cleaning(reports: Sequence[Report]) -> dict[str, Any]:
     from sftdata.stages.cleaning import merge_changed, merge_samples
 
-    samples = merge_samples(report.samples for report in reports)
-    changed = merge_changed(report.changed for report in reports)
-    return {"changed": changed, "samples": [asdict(sample) for sample in samples]}
+    samples = [asdict(sample) for sample in merge_samples(report.samples for report in reports)]
+    for sample in samples:
+        if sample["step"] in PERSONAL:  # a manifest goes where personal data should not
+            sample["before"] = None
+    return {"changed": merge_changed(report.changed for report in reports), "samples": samples}
 
 
 def _sample(chunk: Spilled, count: int) -> pl.DataFrame:

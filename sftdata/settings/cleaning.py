@@ -21,6 +21,10 @@ LANGUAGES = frozenset(_CODES.split())
 """What py3langid 0.4 tells apart: ISO 639 codes; `zxx` is text in no language."""
 
 
+PERSONAL = ("urls", "emails", "chinese_ids", "card_numbers", "ip_addresses", "phone_numbers")
+"""The steps that take out what may tell who somebody is."""
+
+
 class Replacement(Settings):
     """A text of one's own to put in the place of what is found."""
 
