@@ -19,7 +19,7 @@ from sftdata.records import Task
 from sftdata.rejections import describe_rejected, describe_repeated, merge_rejected, write_rejected
 from sftdata.schema import Schema, load_schema
 from sftdata.selection import Selection, needs_comparison, select_rows
-from sftdata.settings.cleaning import PERSONAL
+from sftdata.settings.cleaning import PERSONAL, CleanSettings
 from sftdata.shards.directory import open_output, publish
 from sftdata.shards.layout import dataset_dict_file
 from sftdata.sources import digest_of, find_sources, size_of
@@ -252,7 +252,7 @@ def describe(
         chat_template_digest=digest_text(tokenizer.template) if renders and tokenizer.template else None,
         splits=written.splits,
         seed=recipe.split.seed,
-        cleaning=_describe_cleaning(cleaning) if recipe.clean else None,
+        cleaning=_describe_cleaning(cleaning, recipe.clean) if recipe.clean else None,
         split=selection.split,
         balance=selection.balance,
         augmentation={"steps": written.steps, "dropped": dict(sorted(written.dropped.items()))}
@@ -262,13 +262,13 @@ def describe(
     )
 
 
-def _describe_cleaning(reports: Sequence[Report]) -> dict[str, Any]:
-    from sftdata.stages.cleaning import merge_changed, merge_samples
+def _describe_cleaning(reports: Sequence[Report], settings: CleanSettings) -> dict[str, Any]:
+    from sftdata.stages.cleaning import clean, merge_changed, merge_samples
 
     samples = [asdict(sample) for sample in merge_samples(report.samples for report in reports)]
-    for sample in samples:
-        if sample["step"] in PERSONAL:  # a manifest goes where personal data should not
-            sample["before"] = None
+    hidden: dict[str, Any] = {step: "replace" for step in PERSONAL if getattr(settings, step)}
+    if samples and hidden:  # a manifest goes where personal data should not
+        samples = clean(pl.DataFrame(samples), fields=["before", "after"], **hidden).kept.to_dicts()
     return {"changed": merge_changed(report.changed for report in reports), "samples": samples}
 
 

@@ -48,8 +48,8 @@ def test_everything_at_once_closes_and_gives_the_same_bytes_with_workers(tmp_pat
     assert manifest.cleaning["changed"]["emails"] == 20
     samples = {sample["step"]: sample for sample in manifest.cleaning["samples"]}
     assert samples["html"]["before"] != samples["html"]["after"]
-    assert samples["emails"]["before"] is None, "personal data must not stand in the manifest"
     assert "<EMAIL>" in samples["emails"]["after"]
+    assert "example.com" not in json.dumps(manifest.cleaning), "personal data must not stand in the manifest"
     assert manifest.rows.augmented > 100
     assert prepare(recipe, out=tmp_path / "two", workers=2) == manifest
     same = filecmp.dircmp(tmp_path / "one", tmp_path / "two")
