@@ -208,7 +208,8 @@ def test_parquet_csv_and_jsonl_give_the_same_examples(tmp_path, text_recipe):
 def test_progress_is_told_for_both_passes(text_recipe):
     told = []
     prepare(text_recipe(), watch=lambda *progress: told.append(progress))
-    assert {stage for stage, _, _ in told} == {"read and validate", "tokenize and write"}
+    stages = {stage for stage, _, _ in told}
+    assert stages == {"read and validate", "find duplicates and split", "tokenize and write"}
     assert told[-1][1:] == (200, 200)
 
 
