@@ -136,6 +136,8 @@ def start_passes(
             "split",
             [f"group: the schema '{schema.name}' has no column '{group}'; its columns: {', '.join(schema.columns)}"],
         )
+    if group and schema.columns[group].polars_dtype.is_nested():
+        raise RecipeError("split", [f"group: the column '{group}' holds lists, expected one value a row"])
     length = recipe.split.stratify == "length"
     first = FirstPass(schema, folder, cleaner, evaluation, comparison, group, length, augmenter is not None)
     return first, SecondPass(tokenization, (), recipe.split.seed, recipe.split.folds is not None, has_copies, augmenter)

@@ -140,6 +140,11 @@ def test_a_group_that_no_column_holds_is_told_with_the_columns(text_recipe):
         prepare(text_recipe(make_texts(20), split={"group": "writer"}))
 
 
+def test_lists_cannot_be_groups(chat_recipe):
+    with pytest.raises(RecipeError, match="the column 'messages' holds lists"):
+        prepare(chat_recipe(split={"group": "messages"}))
+
+
 def test_more_rows_than_there_are_cannot_be_held_out(text_recipe):
     with pytest.raises(RecipeError, match="found 20 rows, expected more than the 500"):
         prepare(text_recipe(make_texts(20), split={"test": 500}))
