@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from sftdata.errors import SourceError
 from sftdata.sources import parsing
@@ -96,13 +97,36 @@ def to_json(found: Any) -> Any:
 def _divide(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
     try:
         _check(batch)
-        for start in range(0, len(batch), parsing.CHUNK_ROWS):
-            part = batch.slice(start, parsing.CHUNK_ROWS)
+        for start, rows in _find_spans(batch):
+            part = batch.slice(start, rows)
             yield from _halve(pa.RecordBatch.from_arrays([decode(column) for column in part], names=part.schema.names))
     except UnicodeDecodeError:
         raise SourceError(f"{name} is damaged: a column's name is not UTF-8. Fetch or write it again.") from None
     except (pa.ArrowException, ValueError, OverflowError, IndexError) as problem:
         raise SourceError(f"{name} is damaged: {problem}. Fetch or write it again.") from None
+
+
+def _find_spans(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
+    """Yield where to cut a batch before it is decoded: a long value of a dictionary may stand in every row."""
+    ends = np.cumsum(sum((_decoded_sizes(column) for column in batch), np.zeros(len(batch), dtype=np.int64)))
+    start = 0
+    while start < len(batch):
+        room = parsing.CHUNK_BYTES + (ends[start - 1] if start else 0)
+        rows = int(np.clip(np.searchsorted(ends, room, "right") - start, 1, parsing.CHUNK_ROWS))
+        yield start, min(rows, len(batch) - start)
+        start += rows
+
+
+_TEXT = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+
+
+def _decoded_sizes(column: pa.Array) -> NDArray[np.int64]:
+    """Return how many bytes of text each row of a dictionary stands for; 0 of other columns."""
+    if not pa.types.is_dictionary(column.type) or column.type.value_type not in _TEXT:
+        return np.zeros(len(column), dtype=np.int64)
+    sizes = pc.binary_length(column.dictionary).take(column.indices)
+    found: NDArray[np.int64] = pc.fill_null(sizes, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return found
 
 
 def _halve(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

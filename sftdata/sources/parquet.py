@@ -12,6 +12,8 @@ from sftdata.sources.source import Slice, Source
 
 BATCH_ROWS = 4096
 """Most rows that are decoded at a time: a value that repeats is short in the file and long in memory."""
+FEW_BYTES = 64
+"""Rows that take fewer bytes in the file may repeat long values: their text is read as dictionaries."""
 BUFFER = 2**20
 """Bytes that are read of a column at a time; else all of it that is in a row group is."""
 
@@ -24,7 +26,8 @@ def read(source: Source) -> Iterator[Slice]:
     """
     try:
         options = {"buffer_size": BUFFER, "pre_buffer": False, "page_checksum_verification": True}
-        with pa.parquet.ParquetFile(source.path, **options) as file:
+        repeated = _find_repeated(pa.parquet.read_metadata(source.path))
+        with pa.parquet.ParquetFile(source.path, read_dictionary=repeated, **options) as file:
             yield from cut(_read_all(file, source.name), source.name)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as cause:  # UnicodeDecodeError by a column's name
         raise SourceError(f"{source.name} cannot be read as Parquet: {cause}") from None
@@ -45,6 +48,20 @@ def _read_all(file: pa.parquet.ParquetFile, name: str) -> Iterator[pa.RecordBatc
             f"{name} is damaged: found {rows:,} rows, but it says that it has {metadata.num_rows:,} in "
             f"{metadata.num_row_groups} row groups of together {promised:,}. Fetch or write it again."
         )
+
+
+def _find_repeated(metadata: pa.parquet.FileMetaData) -> list[str]:
+    """Return the columns of text, where rows are so short in the file that these may be written once and repeated.
+
+    What the file says of a single column would tell better, but pyarrow 26 aborts where that is damaged.
+    """
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+    if not all(int(group.total_byte_size) < FEW_BYTES * int(group.num_rows) for group in groups):
+        return []
+    return [
+        column.path for column in columns if (column.max_repetition_level, column.physical_type) == (0, "BYTE_ARRAY")
+    ]
 
 
 def _batch_rows(group: pa.parquet.RowGroupMetaData) -> int:
