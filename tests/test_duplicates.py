@@ -11,7 +11,6 @@ from strategies import quick
 
 from sftdata.duplicates.crossing import audit_rows, find_crossing
 from sftdata.duplicates.finding import DUPLICATES, find_duplicates
-from sftdata.duplicates.forest import find_roots, join
 from sftdata.duplicates.frames import decontaminate, deduplicate
 from sftdata.duplicates.near import SMALL, WINDOW, _fill_buckets
 from sftdata.duplicates.spill import Chunk, ShingleStore, group_equal, spill_signed
@@ -19,6 +18,7 @@ from sftdata.errors import UsageError
 from sftdata.records import FIELDS, REJECTED, Task
 from sftdata.settings.deduplication import DeduplicateSettings
 from sftdata.stages.deduplication import make_comparison, sign_rows
+from sftdata.stages.forest import find_roots, join
 
 PROVENANCE = {"row_id": pl.String, "source": pl.String, "record": pl.Int64}
 CLASSIFY = Task.TEXT_CLASSIFICATION

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from sftdata.duplicates.forest import Rows
 from sftdata.duplicates.spill import Chunk, Spill, group_equal
 from sftdata.records import no_rejections, reject, shorten
 from sftdata.settings.deduplication import DeduplicateSettings
 from sftdata.stages.deduplication import Comparison, show_targets
+from sftdata.stages.forest import Rows
 
 STAGE, REASON = "deduplicate", "conflict"
 

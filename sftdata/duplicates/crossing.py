@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.duplicates.forest import Rows, find_roots, join
 from sftdata.duplicates.near import find_pairs
 from sftdata.duplicates.spill import Chunk, ShingleStore, Spill, spill_signed
 from sftdata.stages.deduplication import Comparison, join_texts, sign_rows
+from sftdata.stages.forest import Rows, find_roots, join
 
 AUDIT_SEED = 0x5F7DA7A
 """Throws shingles into other bins than the search did."""

@@ -12,11 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sftdata.duplicates.conflicts import find_conflicts
-from sftdata.duplicates.forest import Rows, find_roots, join
 from sftdata.duplicates.near import find_pairs
 from sftdata.duplicates.spill import Chunk, ShingleStore, Spill, group_equal, spill_signed
 from sftdata.settings.deduplication import DeduplicateSettings
 from sftdata.stages.deduplication import Comparison
+from sftdata.stages.forest import Rows, find_roots, join
 
 DUPLICATES: dict[str, pl.DataType] = {
     "row_id": pl.String(),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sftdata.duplicates.forest import Rows
 from sftdata.duplicates.spill import ShingleStore, Spill, distinct
+from sftdata.stages.forest import Rows
 from sftdata.text.minhash import Bands
 
 SMALL = 17

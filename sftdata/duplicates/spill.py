@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.duplicates.forest import Rows
 from sftdata.stages.deduplication import Comparison, blocks_of, compared_texts, shingle_texts
+from sftdata.stages.forest import Rows
 from sftdata.text.shingles import Shingles
 
 BLOCK_SHINGLES = 2**19

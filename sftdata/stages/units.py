@@ -4,6 +4,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sftdata.stages.forest import find_roots, join
+
 Indexes = NDArray[np.int64]
 
 
@@ -18,12 +20,14 @@ def find_units(group: pl.Series | None, cluster: pl.Series | None, rows: int) ->
     Returns:
         Unit of each row, from 0 on without gaps in the order of their first rows; shape `[rows]`, dtype int64.
     """
-    parent = np.arange(rows)
+    every = np.arange(rows)
+    parents = every.copy()
     for key in (group, cluster):
         if key is not None:
-            parent = _tie(parent, first_rows(key))
-    firsts, units = np.unique(parent, return_inverse=True)  # a parent is the first row of its unit, so order is kept
-    return units.astype(np.int64) if len(firsts) < rows else parent
+            join(parents, every, first_rows(key))
+    roots = find_roots(parents, every)
+    firsts, units = np.unique(roots, return_inverse=True)  # a root is the first row of its unit, so order is kept
+    return units.astype(np.int64) if len(firsts) < rows else roots
 
 
 def first_rows(key: pl.Series) -> Indexes:
@@ -33,21 +37,3 @@ def first_rows(key: pl.Series) -> Indexes:
         pl.when(pl.col("key").is_null()).then("row").otherwise(pl.col("row").first().over("key"))
     )
     return found.to_series().to_numpy().astype(np.int64)
-
-
-def _tie(parent: Indexes, firsts: Indexes) -> Indexes:
-    """Merge the trees of `parent` that hold a row and the row that `firsts` ties it to.
-
-    Each tree is named by its smallest row. Every round hooks trees onto the smallest tree that touches them, all at
-    once, and flattens them (Shiloach and Vishkin 1982); few rounds do, each of linear cost.
-    """
-    parent = parent.copy()
-    left, right = np.arange(len(parent)), firsts
-    while len(left):
-        low, high = np.minimum(parent[left], parent[right]), np.maximum(parent[left], parent[right])
-        apart = low < high
-        left, right = low[apart], high[apart]
-        np.minimum.at(parent, right, left)
-        while (parent[parent] != parent).any():
-            parent = parent[parent]
-    return parent
