@@ -6,16 +6,16 @@ may hold a protected span with spaces in it is one part.
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sftdata.text.pieces import HAN, LATIN, OTHER, SPACE, Bools, Ints, Pieces, ranges
+from sftdata.text.pieces import BYTES, HAN, LATIN, OTHER, SPACE, Ints, Pieces, exchange, ranges, strings_at, sum_up
 from sftdata.text.protection import PATTERNS
 from sftdata.text.segmentation import Segmenter
+from sftdata.text.shingles import Buffer, to_buffer
 
 _SIGN = r"[[\p{L}\p{M}\p{N}_]--\p{Han}]"
 _LETTER = r"[[\p{L}\p{M}]--\p{Han}]"
@@ -24,9 +24,9 @@ _PLAIN = (
     rf"{_SIGN}+(?:-{_SIGN}+)*(?:\.{_SIGN}+(?:-{_SIGN}+)*)+",  # an-example.com, U.S, object.method
     rf"(?:{_LETTER}+-)*{_LETTER}*[\p{{N}}_]{_SIGN}*(?:[.,:/-]{_SIGN}*\p{{N}}{_SIGN}*)*",  # numbers, snake_case, B-52
 )
-"""Protected spans without any of the signs that `_SIGNED` finds; much the faster ones to look for."""
+"""Protected spans without any of the signs in `_RARE`; much the faster ones to look for."""
 
-_SIGNED = r"[`~$\\{<%\[&@#]|:/|www\."
+_SIGNED = r"[$\\{<%\[&@#]|:/|www\."
 
 PROTECTED = (
     *(pattern for name, pattern in PATTERNS.items() if name != "placeholders"),  # code, formulas
@@ -38,6 +38,14 @@ PROTECTED = (
     *_PLAIN,
 )
 """What is never cut, as polars regular expressions; of placeholders more than cleaning protects, and faster to find."""
+
+_RARE = (
+    ("[`~]", (PATTERNS["code_fences"], PATTERNS["inline_code"], *_PLAIN)),
+    (_SIGNED, tuple(pattern for pattern in PROTECTED if pattern != PATTERNS["latex"])),
+    (r"(?s)\\|\$.*\$", PROTECTED),
+)
+"""Signs, and what is looked for in parts of texts that have them: each pattern costs time, formulas most of all. They
+begin with a backslash, or stand between two dollar signs."""
 
 _STARTERS = r"`~$\\{\[%<&@#"
 """Signs with which something protected may begin: a run of punctuation stops before them."""
@@ -54,16 +62,19 @@ def cut_texts(texts: pl.Series, segmenter: Segmenter, protect: Collection[str] =
         protect: terms that stay whole, together with the letters that are written on to them, in any case.
     """
     terms = _order(protect)
-    flat, unit = _flatten(_split(texts, terms))
-    code, parts = _number(flat)
-    part, part_code, distinct = _cut_parts(parts, terms, segmenter)
-    counts = np.bincount(part, minlength=len(parts))
-    starts = (np.cumsum(counts) - counts)[code]
-    # every part begins with the space before it, which the first one of a text has not
-    first = np.concatenate([[True], unit[1:] != unit[:-1]]) if len(unit) else np.zeros(0, dtype=np.bool_)
-    counts = counts[code] - first
-    unit, code = np.repeat(unit, counts), part_code[ranges(starts + first, counts)]
-    return _pieces(unit, code, distinct, len(texts), _kinds(distinct, terms), np.ones(len(unit), dtype=np.bool_))
+    buffer = to_buffer(texts.fill_null(""))
+    flat, offsets = _split(texts, buffer, terms)
+    encoded = flat.dictionary_encode()
+    parts = pl.Series("part", encoded.dictionary, dtype=pl.String)
+    lists, place = _extract(parts, terms)
+    part, part_code, distinct = _cut_parts(lists, terms, segmenter)
+    starts = sum_up(np.bincount(part, minlength=len(lists)))
+    cuts = pa.LargeListArray.from_arrays(pa.array(starts), pa.array(part_code)).take(place[encoded.indices.to_numpy()])
+    code = cuts.flatten().to_numpy()
+    free = np.ones(len(code), dtype=np.bool_)
+    pieces = Pieces(cuts.offsets.to_numpy()[offsets], code, distinct, _kinds(distinct, terms), free)
+    pieces.remember(BYTES, lambda: buffer)
+    return pieces
 
 
 def cut_lists(lists: pl.Series, free: pl.Series) -> Pieces:
@@ -73,10 +84,9 @@ def cut_lists(lists: pl.Series, free: pl.Series) -> Pieces:
         lists: List(String), shape `[units]`, without nulls in the lists.
         free: List(Boolean) of the same lengths: whether a token may be changed.
     """
-    flat, unit = _flatten(lists)
-    code, distinct = _number(flat)
-    pieces = _pieces(unit, code, distinct, len(lists), _kinds(distinct, []), _flatten(free)[0].to_numpy())
-    return replace(pieces, spaced=False)
+    code, distinct = _number(_flatten(lists)[0])
+    offsets = sum_up(lists.list.len().fill_null(0).to_numpy().astype(np.int64))
+    return Pieces(offsets, code, distinct, _kinds(distinct, []), _flatten(free)[0].to_numpy(), spaced=False)
 
 
 def protected_pattern(protect: Collection[str]) -> str:
@@ -96,24 +106,36 @@ def _pattern(terms: list[str], protected: Sequence[str]) -> str:
     return "|".join([*map(_term, terms), *protected, WORD, r"\p{Han}+", " ", r"[\s--[ ]]+", signs, r"(?s:.)"])
 
 
-def _split(texts: pl.Series, terms: list[str]) -> pl.Series:
-    """Split texts at their spaces, but for those with protected spans that may hold spaces."""
+def _split(texts: pl.Series, buffer: Buffer, terms: list[str]) -> tuple[pa.LargeStringArray, Ints]:
+    """Cut texts before each space, but for those with protected spans that may hold spaces.
+
+    Returns:
+        The parts of all texts, and where those of each text begin, then where the last ones end.
+    """
+    data, offsets = buffer.data, buffer.offsets
+    begins = data[:-7] == ord(" ")  # with one more byte, where the last part ends
     spaced = "|".join([r"[`~$\\{<]", *(_term(term) for term in terms if " " in term)])
-    text = pl.col("text")
-    whole = pl.when(text.str.contains(spaced)).then(pl.concat_list("text")).otherwise(text.str.split(" "))
-    return texts.to_frame("text").select(whole).to_series()
+    whole = texts.str.contains(spaced).fill_null(False).to_numpy()
+    if whole.any():
+        begins[:-1] &= ~np.repeat(whole, np.diff(offsets))
+    begins[offsets] = True
+    starts = np.flatnonzero(begins)
+    return strings_at(starts, data), np.searchsorted(starts, offsets)
 
 
-def _cut_parts(parts: pl.Series, terms: list[str], segmenter: Segmenter) -> tuple[Ints, Ints, pl.Series]:
-    """Cut distinct parts of texts, each with a space before it; return the part of each piece, codes, and pieces."""
-    parts = " " + parts
-    cuts = parts.str.extract_all(_pattern(terms, _PLAIN))
-    signed = parts.str.contains(_SIGNED)
-    if signed.any():
-        place = signed.cum_sum().cast(pl.Int64).to_numpy() - 1
-        place = np.where(signed.to_numpy(), len(parts) + place, np.arange(len(parts)))
-        cuts = pl.concat([cuts, parts.filter(signed).str.extract_all(_pattern(terms, PROTECTED))]).gather(place)
-    flat, part = _flatten(cuts)
+def _extract(parts: pl.Series, terms: list[str]) -> tuple[pl.Series, Ints]:
+    """Cut distinct parts of texts; return lists of pieces, and which of them is that of each part."""
+    lists, place = parts.str.extract_all(_pattern(terms, _PLAIN)), np.arange(len(parts), dtype=np.int64)
+    for signs, protected in _RARE:
+        if (signed := parts.str.contains(signs)).any():
+            place[signed.to_numpy()] = len(lists) + np.arange(int(signed.sum()))
+            lists = pl.concat([lists, parts.filter(signed).str.extract_all(_pattern(terms, protected))])
+    return lists, place
+
+
+def _cut_parts(lists: pl.Series, terms: list[str], segmenter: Segmenter) -> tuple[Ints, Ints, pl.Series]:
+    """Cut the Chinese among the pieces of parts; return the part of each piece, codes, and distinct pieces."""
+    flat, part = _flatten(lists)
     code, distinct = _number(flat)
     runs = distinct.str.contains(r"^\p{Han}{2}")
     return _cut_runs(part, code, distinct, runs, segmenter, terms) if runs.any() else (part, code, distinct)
@@ -156,9 +178,7 @@ def _cut_runs(
     else:
         cuts = segmenter.split_column(distinct.filter(runs))
     parts = distinct.to_frame("piece").select(pl.concat_list("piece")).to_series()
-    place = np.arange(len(distinct))
-    place[runs.to_numpy()] = len(distinct) + np.arange(len(cuts))
-    parts = pl.concat([parts, cuts.alias(parts.name)]).gather(place)
+    parts = exchange(parts, runs.to_numpy(), cuts)
     lengths = parts.list.len().to_numpy().astype(np.int64)
     part_code, distinct = _number(parts.explode(empty_as_null=False, keep_nulls=False))
     starts, counts = (np.cumsum(lengths) - lengths)[code], lengths[code]
@@ -168,7 +188,3 @@ def _cut_runs(
 def _cut_around(run: str, terms: str, segmenter: Segmenter) -> list[str]:
     parts = [part for part in re.split(f"({terms})", run) if part]
     return [word for part in parts for word in ([part] if re.fullmatch(terms, part) else segmenter.split_pieces(part))]
-
-
-def _pieces(unit: Ints, code: Ints, distinct: pl.Series, units: int, kind: NDArray[np.int8], free: Bools) -> Pieces:
-    return Pieces(unit, code, distinct, kind, units, free, np.arange(len(unit), dtype=np.int64))

@@ -8,6 +8,7 @@ from importlib.resources import as_file, files
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pyarrow import compute
 
 Ints = NDArray[np.int64]
 
@@ -36,10 +37,9 @@ class SynonymTable:
 
     def find(self, words: pl.Series) -> Ints:
         """Return the row of each word, in any case; -1 where there is none."""
-        known = pl.DataFrame({"word": self.words, "row": np.arange(len(self.words), dtype=np.int64)})
-        wanted = words.str.to_lowercase().to_frame("word")
-        rows = wanted.join(known, on="word", how="left", maintain_order="left")["row"]
-        return rows.fill_null(-1).to_numpy()
+        rows = compute.index_in(words.str.to_lowercase().to_arrow(), self.words.to_arrow())
+        found: Ints = rows.fill_null(-1).to_numpy().astype(np.int64)
+        return found
 
     def draw(self, rows: Ints, uniform: NDArray[np.float64]) -> Ints:
         """Draw a synonym for each of `rows`, by weight, with numbers from 0 to below 1; return places in `synonyms`."""

@@ -1,3 +1,6 @@
+from itertools import pairwise
+
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import example, given
@@ -5,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import quick, texts
 
 from sftdata.text.cutting import cut_lists, cut_texts
-from sftdata.text.pieces import HAN, LATIN
+from sftdata.text.pieces import HAN, LATIN, Replacement
 from sftdata.text.segmentation import Segmenter
 
 PROTECTED = [
@@ -105,6 +108,34 @@ def test_texts_are_taken_with_their_pieces():
     chosen = pl.Series([False, True, True, True]).to_numpy()
     assert pieces.take(chosen).texts().to_list() == ["", "", "c d e"]
     assert cut_texts(pl.Series([], dtype=pl.String), Segmenter()).texts().to_list() == []
+
+
+@given(st.lists(st.none() | texts | st.text("a é中", max_size=20), max_size=6), st.data())
+@example([], None)
+@quick
+def test_pieces_are_replaced_in_texts(values, data):
+    series = pl.Series("said", ["cut off", *values], dtype=pl.String)[1:]
+    pieces = cut_texts(series, Segmenter())
+    flags = data.draw(st.lists(st.booleans(), min_size=len(pieces), max_size=len(pieces))) if data else []
+    places = np.flatnonzero(np.array(flags, dtype=np.bool_))
+    new = pl.Series([("", "b", "文é")[place % 3] for place in places], dtype=pl.String)
+    written = pieces.write(Replacement(places, new), series)
+    replaced = dict(zip(places.tolist(), new, strict=True))
+    flat = [replaced.get(place, piece) for place, piece in enumerate(pieces.lists().explode().drop_nulls())]
+    bounds = pieces.offsets.tolist()
+    assert written.to_list() == ["".join(flat[a:b]) for a, b in pairwise(bounds)]
+    assert written.to_list() == pieces.put(Replacement(places, new)).texts().to_list()
+    assert written.name == "said"
+
+
+def test_what_is_found_about_pieces_is_remembered():
+    pieces = cut_texts(pl.Series(["a b", "c"]), Segmenter())
+    looked = []
+    found = [pieces.remember("key", lambda: looked.append(1) or "found") for _ in range(2)]
+    assert (found, len(looked)) == (["found", "found"], 1)
+    assert pieces.match("^[ab]$").sum() == 2
+    changed = pieces.put(Replacement(np.array([3]), pl.Series(["b"])))
+    assert changed.match("^[ab]$").sum() == 3  # what was found of other pieces does not count
 
 
 def test_tokens_are_pieces():

@@ -14,9 +14,9 @@ from sftdata.text.typing_noise import Alternatives
 Keys = NDArray[np.uint64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WordLists:
-    """What the edits know about words.
+    """What the edits know about words. It is equal to itself alone, so that `Pieces.remember` finds it.
 
     Attributes:
         synonyms: of English and Chinese words.
@@ -30,13 +30,20 @@ class WordLists:
 
     def is_stopword(self, words: pl.Series) -> Bools:
         """Tell of each word whether it is a stopword, in any case."""
-        found: Bools = words.str.to_lowercase().str.replace_all("’", "'").is_in(self.stopwords.implode()).to_numpy()
+        straight = words.str.to_lowercase().str.replace_all("’", "'", literal=True)
+        found: Bools = straight.is_in(self.stopwords.implode()).to_numpy()
         return found
 
 
 def is_word(pieces: Pieces) -> Bools:
     """Tell of each piece whether it is a word that may be changed."""
-    return (pieces.kind[pieces.code] >= LATIN) & pieces.free
+    return pieces.remember("words", lambda: (pieces.kind >= LATIN)[pieces.code] & pieces.free)
+
+
+def count_words(pieces: Pieces) -> Ints:
+    """Return how many words that may be changed each text has."""
+    places = pieces.remember("places of words", lambda: np.flatnonzero(is_word(pieces)))
+    return pieces.remember("count of words", lambda: np.diff(np.searchsorted(places, pieces.offsets)))
 
 
 def is_han(pieces: Pieces, places: Ints) -> Bools:
@@ -47,14 +54,17 @@ def is_han(pieces: Pieces, places: Ints) -> Bools:
 
 def keys_of(pieces: Pieces, places: Ints, unit_keys: Keys) -> Keys:
     """Return a random key for each of `places`, out of the key of its text and where it stands in it."""
-    starts = np.searchsorted(pieces.unit, np.arange(pieces.units))
     units = pieces.unit[places]
-    return mix(unit_keys[units] + (places - starts[units]).astype(np.uint64))
+    return mix(unit_keys[units] + (places - pieces.offsets[units]).astype(np.uint64))
 
 
 def count_share(groups: Ints, rate: float, size: int) -> Ints:
     """Return `rate` of the members of each of `size` groups, rounded down but at least one."""
-    counts = np.bincount(groups, minlength=size)
+    return share_of(np.bincount(groups, minlength=size), rate)
+
+
+def share_of(counts: Ints, rate: float) -> Ints:
+    """Return `rate` of each of `counts`, rounded down but at least one."""
     share: Ints = np.floor(rate * counts + 1e-9).astype(np.int64)  # 1e-9: 0.29 * 100 must be 29, not 28
     return np.maximum(1, share)
 

@@ -10,7 +10,7 @@ from sftdata.records import STRINGS, mix
 from sftdata.stages.augmentation.choosing import Keys
 from sftdata.text.cutting import cut_lists, cut_texts
 from sftdata.text.fields import map_texts, text_rows
-from sftdata.text.pieces import Bools, Ints, Pieces
+from sftdata.text.pieces import Bools, Ints, Pieces, Replacement
 from sftdata.text.segmentation import Segmenter
 
 OUTSIDE = "O"
@@ -20,8 +20,9 @@ JOINT = "\x1f"
 """Between tokens where lists of them are compared as texts."""
 
 
-Edit = Callable[[Pieces, pl.Series, Keys], Pieces | pl.Series]
-"""Takes pieces, the texts that they make up, and a random key for each text; returns other pieces, or other texts."""
+Edit = Callable[[Pieces, pl.Series, Keys], Pieces | Replacement | pl.Series]
+"""Takes pieces, the texts that they make up, and a random key for each text; returns other pieces, what is to stand in
+the place of some, or other texts."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def change_column(
     row = (np.cumsum(chosen) - 1)[column.row[units]]
     texts, pieces = column.texts.filter(pl.Series(units)), column.pieces.take(units)
     edited = edit(pieces, texts, _unit_keys(row, keys, column.name))
+    if isinstance(edited, Replacement):
+        edited = pieces.write(edited, texts) if pieces.spaced else pieces.put(edited)
     new = edited if isinstance(edited, pl.Series) else _join(edited)
     changed = np.bincount(row, weights=(new != texts).fill_null(False).to_numpy(), minlength=len(rows)) > 0
     if isinstance(edited, Pieces) and not edited.spaced:
@@ -107,5 +110,7 @@ def _unit_keys(row: Ints, keys: Keys, name: str) -> Keys:
 
 def _align_tags(tags: pl.Series, edited: Pieces) -> pl.Series:
     """Let tags follow their tokens; what was inserted is in no span, for it stands behind a token that is in none."""
+    if edited.origin is None:
+        return tags
     flat = pl.concat([tags.explode(empty_as_null=False, keep_nulls=False), pl.Series(tags.name, [OUTSIDE])])
     return edited.group(flat.gather(np.where(edited.origin < 0, len(flat) - 1, edited.origin)))

@@ -21,12 +21,12 @@ from sftdata.stages.augmentation.replacing import (
     replace_homophones,
     replace_synonyms,
 )
-from sftdata.stages.deduplication import INPUTS, compared_texts
+from sftdata.stages.deduplication import INPUTS, blocks_of, compared_texts, join_texts
 from sftdata.text.fields import text_fields
 from sftdata.text.nlpaug import Foreign, augment_texts
-from sftdata.text.pieces import Bools, Ints, Pieces
+from sftdata.text.pieces import Bools, Ints, Pieces, Replacement
 from sftdata.text.segmentation import Segmenter
-from sftdata.text.shingles import hash_texts, to_buffer
+from sftdata.text.shingles import hash_texts, normalize_texts, to_buffer
 
 ROLES = {"input": ("user",), "all": ("system", "user", "assistant")}
 """Whose turns are changed; what a tool returns never is."""
@@ -86,8 +86,13 @@ def text_keys(rows: pl.DataFrame, fields: Sequence[str]) -> NDArray[np.uint64]:
         rows: a frame with the columns `fields`.
         fields: columns of texts, tokens or turns; for copies `INPUTS[task]`.
     """
-    hashes: NDArray[np.uint64] = hash_texts(to_buffer(compared_texts(rows, fields)))[0]
-    return hashes
+    return _hash(compared_texts(rows, fields))
+
+
+def _hash(texts: pl.Series) -> NDArray[np.uint64]:
+    """Hash texts in slices that fit the processor's cache."""
+    hashes = [hash_texts(to_buffer(block))[0] for block in blocks_of(texts)]
+    return np.concatenate([np.zeros(0, dtype=np.uint64), *hashes])
 
 
 def augment_rows(
@@ -108,16 +113,18 @@ def augment_rows(
         The copies; `row_id` is that of the parent, `+`, and the number of the copy.
     """
     made: list[pl.DataFrame] = []
+    total: dict[str, int] = {}
     columns: dict[tuple[Any, ...], list[Column]] = {}
     for step in augmenter.steps:
         key = (step.settings.side, step.settings.protect)
         if key not in columns:
             columns[key] = _cut_columns(rows, augmenter, step)
         counts = _count_copies(rows, step, seed)
+        total[step.name] = total.get(step.name, 0) + int(counts.sum())
         made += [_copy(rows, step, copy, counts > copy, columns[key], seed) for copy in range(counts.max(initial=0))]
     if not made:
         made = [_copy(rows.clear(), step, 0, np.zeros(0, dtype=np.bool_), [], seed) for step in augmenter.steps[:1]]
-    return _sift(pl.concat(made).sort("@parent", "@number"), rows.columns, augmenter, taken)
+    return _sift(pl.concat(made), rows.columns, augmenter, total, taken)
 
 
 def _cut_columns(rows: pl.DataFrame, augmenter: Augmenter, step: Step) -> list[Column]:
@@ -150,7 +157,7 @@ def _count_copies(rows: pl.DataFrame, step: Step, seed: int) -> Ints:
 
 
 def _copy(rows: pl.DataFrame, step: Step, copy: int, chosen: Bools, columns: list[Column], seed: int) -> pl.DataFrame:
-    """Make one copy of each chosen row."""
+    """Make one copy of each chosen row; return those that changed."""
     number = step.first + copy
     copies = rows.filter(pl.Series(chosen, dtype=pl.Boolean))
     parents = copies["row_id"]
@@ -163,13 +170,11 @@ def _copy(rows: pl.DataFrame, step: Step, copy: int, chosen: Bools, columns: lis
     return copies.with_columns(
         parents.alias("parent_id"),
         pl.lit(step.name).alias("@step"),
-        pl.lit(number, pl.Int64).alias("@number"),
         pl.Series("@parent", np.flatnonzero(chosen), dtype=pl.Int64),
-        pl.Series("@changed", changed, dtype=pl.Boolean),
-    )
+    ).filter(pl.Series(changed, dtype=pl.Boolean))
 
 
-def _edit(step: Step, pieces: Pieces, texts: pl.Series, keys: Keys) -> Pieces | pl.Series:
+def _edit(step: Step, pieces: Pieces, texts: pl.Series, keys: Keys) -> Pieces | Replacement | pl.Series:
     rate, lists = getattr(step.settings, "rate", 0.0), step.lists
     match step.name:
         case "synonym_replacement":
@@ -198,19 +203,42 @@ def find_repeated(row_ids: pl.Series, keys: NDArray[np.uint64]) -> Bools:
 
 
 def _sift(
-    copies: pl.DataFrame, columns: list[str], augmenter: Augmenter, taken: NDArray[np.uint64] | None
+    copies: pl.DataFrame, columns: list[str], augmenter: Augmenter, total: dict[str, int], taken: Keys | None
 ) -> Augmented:
-    """Drop the copies that say nothing new, and count them."""
-    changed = copies["@changed"].to_numpy()
-    keys = np.zeros(len(copies), dtype=np.uint64)
-    keys[changed] = text_keys(copies.filter(pl.col("@changed")), INPUTS[augmenter.task])
-    known = copies.select("@parent", "@changed", key=pl.Series(keys))
-    again = known.with_columns(again=~pl.struct("@parent", "@changed", "key").is_first_distinct())["again"].to_numpy()
+    """Drop the copies that say nothing new, and count them.
+
+    Args:
+        copies: those that changed, in the order of their numbers, with the row of each parent.
+        columns: of the rows.
+        augmenter: what made them.
+        total: how many copies of each step there are, with those that did not change.
+        taken: as `augment_rows` has it.
+    """
+    new, keys = _find_new(copies["@parent"], join_texts(copies, INPUTS[augmenter.task]), taken)
+    counts = {name: {"made": 0, "unchanged": copies_made, "duplicate": 0} for name, copies_made in total.items()}
+    flagged = copies.select("@step", new=pl.Series(new))
+    found = flagged.group_by("@step").agg(changed=pl.len(), made=pl.col("new").sum())
+    for name, changed, made in found.iter_rows():
+        counts[name] = {"made": made, "unchanged": total[name] - changed, "duplicate": changed - made}
+    kept = np.flatnonzero(new)
+    kept = kept[np.argsort(copies["@parent"].to_numpy()[kept], kind="stable")]
+    return Augmented(copies.select(*columns, "parent_id")[kept], keys[kept], counts)
+
+
+def _find_new(parents: pl.Series, texts: pl.Series, taken: Keys | None) -> tuple[Bools, Keys]:
+    """Tell which texts are neither taken nor those of an earlier copy of the same row; return their keys too."""
+    places = np.flatnonzero(_is_first(parents, texts.hash()))  # what repeats byte for byte needs no key
+    keys, new = np.zeros(len(texts), dtype=np.uint64), np.zeros(len(texts), dtype=np.bool_)
+    keys[places] = _hash(normalize_texts(texts.gather(places)))
+    new[places] = _is_first(parents.gather(places), pl.Series(keys[places]))
     if taken is not None and len(taken):
-        again |= taken[np.minimum(np.searchsorted(taken, keys), len(taken) - 1)] == keys
-    outcome = np.where(changed, np.where(again, 2, 0), 1)
-    counted = copies.group_by("@step", pl.Series("outcome", outcome)).len()
-    counts = {step.name: dict.fromkeys(OUTCOMES, 0) for step in augmenter.steps}
-    for name, place, count in counted.iter_rows():
-        counts[name][OUTCOMES[place]] += count
-    return Augmented(copies.filter(pl.Series(outcome == 0)).select(*columns, "parent_id"), keys[outcome == 0], counts)
+        new &= taken[np.minimum(np.searchsorted(taken, keys), len(taken) - 1)] != keys
+    return new, keys
+
+
+def _is_first(parents: pl.Series, keys: pl.Series) -> Bools:
+    """Tell of each copy whether it is the first of its row with its key."""
+    if (np.diff(parents.to_numpy()) > 0).all():  # one copy of each row
+        return np.ones(len(parents), dtype=np.bool_)
+    frame = pl.DataFrame({"parent": parents, "key": keys})
+    return frame.select(pl.struct("parent", "key").is_first_distinct()).to_series().to_numpy()

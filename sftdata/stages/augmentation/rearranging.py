@@ -7,9 +7,11 @@ from sftdata.stages.augmentation.choosing import (
     choose,
     choose_pairs,
     count_share,
+    count_words,
     is_han,
     is_word,
     keys_of,
+    share_of,
 )
 from sftdata.text.pieces import LATIN, SPACE, Bools, Ints, Pieces, ranges
 
@@ -39,10 +41,10 @@ def delete_words(pieces: Pieces, unit_keys: Keys, rate: float) -> Pieces:
     """
     words = np.flatnonzero(is_word(pieces))
     step = 2 * (pieces.kind[pieces.code] == SPACE)
-    negation = pieces.distinct.str.contains(NEGATION).to_numpy()
+    negation = pieces.match(NEGATION)
     before, after = _beside(pieces, words, -1), _beside(pieces, words, 1)
     able = words[((before >= 0) | (after >= 0)) & ~negation[pieces.code[words]]]
-    counts = count_share(pieces.unit[words], rate, pieces.units)
+    counts = share_of(count_words(pieces), rate)
     keys = keys_of(pieces, able, unit_keys)
     gone = np.zeros(len(pieces), dtype=np.bool_)
     chosen = able[np.sort(choose(pieces.unit[able], keys, counts))]
@@ -94,7 +96,7 @@ def _cut_sentences(pieces: Pieces) -> tuple[Ints, Ints, Bools]:
 
 def _end_sentence(pieces: Pieces) -> Bools:
     """Tell of each piece whether a sentence ends with it."""
-    words = (pieces.kind >= LATIN) & ~pieces.distinct.str.contains(ABBREVIATION).to_numpy()
+    words = (pieces.kind >= LATIN) & ~pieces.match(ABBREVIATION)
     blank_next = np.append(_flags(pieces, r"^\s")[1:] | (pieces.unit[1:] != pieces.unit[:-1]), True)
     stop = _flags(pieces, r"^[.!?…]+['\"”’)\]]*$") & _shift(pieces, words[pieces.code]) & blank_next
     found: Bools = stop | _flags(pieces, r"[。！？…][”’」』）】]*$")
@@ -103,8 +105,7 @@ def _end_sentence(pieces: Pieces) -> Bools:
 
 def _flags(pieces: Pieces, pattern: str) -> Bools:
     """Tell of each piece whether the regular expression is found in it."""
-    found: Bools = pieces.distinct.str.contains(pattern).to_numpy()[pieces.code]
-    return found
+    return pieces.match(pattern)[pieces.code]
 
 
 def _shift(pieces: Pieces, flags: Bools) -> Bools:
