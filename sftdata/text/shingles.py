@@ -104,7 +104,8 @@ def normalize_texts(texts: pl.Series) -> pl.Series:
     wide = texts.str.len_bytes() != texts.str.len_chars()
     texts = _change(texts, wide, lambda some: some.str.normalize("NFKC"))
     texts = _change(texts, texts.str.contains(MAY_BE_CAPITAL), lambda some: some.str.to_lowercase())
-    texts = _change(texts, texts.str.contains(TO_FOLD), lambda some: some.str.replace_many(FOLDED))
+    if wide.any():  # what only case folding changes is never ASCII
+        texts = _change(texts, texts.str.contains(TO_FOLD), lambda some: some.str.replace_many(FOLDED))
     untidy = texts.str.contains(rf"{BLANK}{BLANK}|{OTHER_BLANK}|^ | $")
     return _change(
         texts, untidy, lambda some: some.str.replace_all(rf"{OTHER_BLANK}{BLANK}*| {BLANK}+", " ").str.strip_chars(" ")
