@@ -124,8 +124,16 @@ def _split(texts: pl.Series, buffer: Buffer, terms: list[str]) -> tuple[pa.Large
 
 
 def _extract(parts: pl.Series, terms: list[str]) -> tuple[pl.Series, Ints]:
-    """Cut distinct parts of texts; return lists of pieces, and which of them is that of each part."""
-    lists, place = parts.str.extract_all(_pattern(terms, _PLAIN)), np.arange(len(parts), dtype=np.int64)
+    """Cut distinct parts of texts; return lists of pieces, and which of them is that of each part.
+
+    Most parts of English are a space and a word, which needs no search for pieces.
+    """
+    plain = parts.str.contains("^ [A-Za-z]+$") if not terms else pl.repeat(False, len(parts), eager=True)
+    words, others = parts.filter(plain), parts.filter(~plain)
+    spaced = words.to_frame("word").select(pl.concat_list(pl.lit(" "), pl.col("word").str.slice(1))).to_series()
+    lists = pl.concat([others.str.extract_all(_pattern(terms, _PLAIN)), spaced])
+    place = np.empty(len(parts), dtype=np.int64)
+    place[np.append((~plain).arg_true().to_numpy(), plain.arg_true().to_numpy())] = np.arange(len(parts))
     for signs, protected in _RARE:
         if (signed := parts.str.contains(signs)).any():
             place[signed.to_numpy()] = len(lists) + np.arange(int(signed.sum()))
