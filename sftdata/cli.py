@@ -106,8 +106,8 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Check every row against a schema; exit with 1 if more are rejected than allowed."""
-    from sftdata.recipe import make_source_settings
     from sftdata.report.progress import show_progress
+    from sftdata.settings.sources import make_source_settings
     from sftdata.validation import validate as run
 
     limit = _parse_limit(max_rejected)
@@ -265,7 +265,7 @@ def _training_settings(recipe: Path | None, data: Path | None, model: str | None
 
 
 def _parse_limit(text: str) -> float:
-    from sftdata.recipe import check_limit, parse_limit
+    from sftdata.settings.limits import check_limit, parse_limit
 
     try:
         return check_limit(parse_limit(text))

@@ -3,10 +3,10 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sftdata.errors import FaultsError, UsageError
 from sftdata.records import shorten
@@ -17,6 +17,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
+
+Text = Annotated[str, Field(min_length=1)]
+"""Text that is not empty: an empty path would mean the recipe's own directory."""
 
 MAX_BYTES = 2 * 2**20
 """Most bytes of a recipe or schema; parsing YAML takes some ten seconds for so many."""

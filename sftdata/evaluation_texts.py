@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 
 from sftdata.errors import RecipeError
-from sftdata.recipe import SourceSettings
 from sftdata.schema import Schema
 from sftdata.settings.deduplication import DecontaminateSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import find_sources, read_chunks
 from sftdata.stages.decontamination import Evaluation, index_evaluation
 

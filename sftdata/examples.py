@@ -147,12 +147,12 @@ def make_examples(placed: Placed, second: SecondPass) -> Made:
         pl.lit(0, dtype=pl.UInt64).alias("@key"),
     )
     rows = rows.filter(pl.col("@part") >= 0)
-    changed, steps = _augment(rows.filter(pl.col("@part") == 0), second)
+    changed, steps = _augment(rows, second)
     everything = pl.concat([rows, _repeat(rows), changed])
     done = tokenize_rows(everything, second.tokenization)
     lost = np.setdiff1d(np.arange(len(everything)), done.kept)
     of_rows = lost < len(rows)
-    kept = everything[done.kept]
+    kept = everything.select("@part", "@fold", "@key", "parent_id")[done.kept]
     batch, place = _complete(done.examples, kept, second), kept["@part"].to_numpy()
     examples = {
         name: batch.take(pa.array(np.flatnonzero(place == number)))
@@ -170,12 +170,13 @@ def make_examples(placed: Placed, second: SecondPass) -> Made:
 
 
 def _augment(rows: pl.DataFrame, second: SecondPass) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
-    """Make changed copies of training rows."""
+    """Make changed copies of those of the rows that are for training."""
     if second.augmenter is None:
         return rows.clear(), {}
     from sftdata.stages.augmentation import augment_rows
 
-    made = augment_rows(rows.drop("parent_id"), second.augmenter, second.seed, second.taken)
+    parents = rows.filter(pl.col("@part") == 0).drop("parent_id")
+    made = augment_rows(parents, second.augmenter, second.seed, second.taken)
     return made.rows.with_columns(pl.Series("@key", made.keys, dtype=pl.UInt64)).select(rows.columns), made.counts
 
 

@@ -130,17 +130,25 @@ def start_passes(
         comparison = make_comparison(recipe.task, recipe.deduplicate) if needs_comparison(recipe) else None
     except ValueError as cause:
         raise RecipeError("deduplicate", [str(cause)]) from None
-    group, has_copies = recipe.split.group, bool(augmenter or (recipe.balance and recipe.balance.oversample))
-    if group and group not in schema.columns:
-        raise RecipeError(
-            "split",
-            [f"group: the schema '{schema.name}' has no column '{group}'; its columns: {', '.join(schema.columns)}"],
-        )
-    if group and schema.columns[group].polars_dtype.is_nested():
-        raise RecipeError("split", [f"group: the column '{group}' holds lists, expected one value a row"])
+    group, has_copies = find_group(recipe, schema), bool(augmenter or (recipe.balance and recipe.balance.oversample))
     length = recipe.split.stratify == "length"
     first = FirstPass(schema, folder, cleaner, evaluation, comparison, group, length, augmenter is not None)
     return first, SecondPass(tokenization, (), recipe.split.seed, recipe.split.folds is not None, has_copies, augmenter)
+
+
+def find_group(recipe: Recipe, schema: Schema) -> str | None:
+    """Return the column that tells which rows belong together.
+
+    Raises:
+        RecipeError: when the schema does not have it, or it does not hold one value a row.
+    """
+    group = recipe.split.group
+    if group and group not in schema.columns:
+        known = ", ".join(schema.columns)
+        raise RecipeError("split", [f"group: the schema '{schema.name}' has no column '{group}'; its columns: {known}"])
+    if group and schema.columns[group].polars_dtype.is_nested():
+        raise RecipeError("split", [f"group: the column '{group}' holds lists, expected one value a row"])
+    return group
 
 
 def screen_sources(

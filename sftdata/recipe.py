@@ -1,19 +1,19 @@
 """The recipe: one frozen model of the whole run, read from one YAML file."""
 
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
-from sftdata.documents import Settings, read_document
-from sftdata.errors import RecipeError, UsageError
+from sftdata.documents import Settings, Text, read_document
+from sftdata.errors import RecipeError
 from sftdata.records import Task
 from sftdata.settings.augmentation import AugmentationStep
 from sftdata.settings.balancing import BalanceSettings
 from sftdata.settings.cleaning import CleanSettings
 from sftdata.settings.deduplication import DecontaminateSettings, DeduplicateSettings
+from sftdata.settings.limits import Limit
+from sftdata.settings.sources import SourceSettings
 from sftdata.settings.splitting import SplitSettings
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -29,9 +29,6 @@ _STRATA: dict[Task, tuple[str, ...]] = {
 }
 """What a split of each task can be stratified by, beside the length."""
 
-Text = Annotated[str, Field(min_length=1)]
-"""Text that is not empty: an empty path would mean the recipe's own directory."""
-
 
 def parse_size(value: Any) -> Any:
     """Turn `256MB` into a number of bytes; leave a number as it is."""
@@ -44,97 +41,6 @@ def parse_size(value: Any) -> Any:
         return round(float(number) * UNITS[unit])
     except (KeyError, ValueError, OverflowError):
         raise ValueError(f"found {value!r}, expected a size such as 256MB or 1GiB") from None
-
-
-def parse_limit(value: Any) -> Any:
-    """Read `--max-rejected`: text without a point is a number of rows, with a point a share."""
-    if not isinstance(value, str):
-        return value
-    return float(value) if any(sign in value for sign in ".eE") else int(value)
-
-
-def check_limit(value: Any) -> float:
-    """Refuse a share above 1 and anything negative; a whole number is a number of rows."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_limit(value):
-        raise ValueError(f"found {value!r}, expected a share from 0.0 to 1.0, or a whole number of rows")
-    return value
-
-
-def _is_limit(value: float) -> bool:
-    return 0 <= value <= (1 if isinstance(value, float) else value)
-
-
-def _read_limit(value: Any) -> Any:
-    with suppress(ValueError):
-        value = parse_limit(value)
-    return check_limit(value)
-
-
-Limit = Annotated[int | float, BeforeValidator(_read_limit)]
-
-
-class SourceSettings(Settings):
-    """Where rows come from."""
-
-    dataset: Text | None = None
-    """Instead of `path`: a dataset on the hub by its name, read through `datasets`."""
-    uri: Text | None = None
-    """Instead of `path`: a database, such as `sqlite:///reviews.db`; relative to the recipe file. Needs `query`."""
-    query: Text | None = None
-    """The SELECT whose rows are read from `uri`; give it an ORDER BY, so that record numbers stay."""
-    path: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(default=None, validate_default=True)
-    """A file, a glob, a directory, or a list of these; relative to the recipe file."""
-    subset: str | None = None
-    """The configuration of `dataset`."""
-    split: str | None = None
-    """The split of `dataset`, or of a directory that holds several; all of them when it is not given."""
-    revision: str | None = None
-    """The commit, tag or branch of `dataset`."""
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "dataset", "conll", "rejected"] | None = None
-    """The format; found from the file name, and where that leaves it open from the content, when it is not given."""
-    encoding: str | None = None
-    """The encoding of a text file, such as `utf-8`, `gb18030`, `big5`, `cp1252`; detected when it is not given."""
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """csv, tsv, conll: what stands between two fields; found when it is not given."""
-    quoting: bool | None = None
-    """csv, tsv: whether a field may stand in double quotes; found when it is not given."""
-    header: Annotated[int, Field(ge=1)] | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
-    """csv, tsv: the line of the header, counted from 1, or the names of the columns of a file that has none;
-    conll: the names of the columns. Found when it is not given."""
-    comment: Text | None = None
-    """csv, tsv, conll: lines that begin so are no records; found before the header when it is not given."""
-
-    @field_validator("path")
-    @classmethod
-    def _check_place(cls, path: Any, info: ValidationInfo) -> Any:
-        given = [name for name in ("dataset", "uri") if info.data.get(name) is not None] + ["path"] * (path is not None)
-        if len(given) != 1:
-            raise ValueError(f"found {' and '.join(given) or 'none'}, expected one of path, dataset, uri")
-        if (info.data.get("uri") is None) != (info.data.get("query") is None):
-            raise ValueError("uri and query go together: a database, and what to select from it")
-        return path
-
-
-def make_source_settings(file: str, given: Mapping[str, Any]) -> SourceSettings:
-    """Return the settings of what a command line calls a file: a path, `hub:NAME`, or a database and a query.
-
-    Raises:
-        UsageError: naming each option that does not fit.
-    """
-    if any("\udc80" <= sign <= "\udcff" for sign in file):
-        raise UsageError(f"{file!a}: the name is not UTF-8; rename the file")
-    options = {name: value for name, value in given.items() if value is not None}
-    header = options.get("header")
-    if header is not None:
-        options["header"] = int(header) if header.isdigit() else tuple(header.split(","))
-    if options.get("delimiter") in {"\\t", "tab"}:
-        options["delimiter"] = "\t"
-    place = "uri" if "query" in options else "dataset" if file.startswith("hub:") else "path"
-    try:
-        return SourceSettings(**{place: file.removeprefix("hub:") if place == "dataset" else file}, **options)
-    except ValidationError as cause:
-        faults = [f"--{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}" for fault in cause.errors()]
-        raise UsageError("; ".join(dict.fromkeys(faults))) from None
 
 
 class TokenizeSettings(Settings):

@@ -1,7 +1,7 @@
 """Decide, once all rows are known, which go on and where: duplicates, the split, the balance of labels, the audit."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,19 +82,18 @@ def select_rows(chunks: Sequence[Spilled], recipe: Recipe, comparison: Compariso
     assignment, crossing = _split(slim, chunks, kept, recipe.split, comparison, folder)
     of_train = slim.filter(pl.Series(assignment.parts == 0))
     labels = of_train["label"].unique().sort().to_list() if "label" in slim.columns else None
-    copies, told, left_out = _balance(slim, assignment, recipe.balance, recipe.split.seed)
-    selection = Selection(
+    copies, told = _balance(slim, assignment, recipe.balance, recipe.split.seed)
+    return Selection(
         names=assignment.names,
-        parts=_spread(assignment.parts, kept, -1),
+        parts=_spread(np.where(copies > 0, assignment.parts, -1).astype(np.int8), kept, -1),
         fold=None if assignment.fold is None else _spread(assignment.fold, kept, -1),
         copies=_spread(copies, kept, 0),
         labels=None if labels is None else tuple(labels),
         duplicates=duplicates,
-        rejected=pl.concat([rejected, _reject_left_out(chunks, _spread(left_out, kept, False))]),
+        rejected=pl.concat([rejected, _reject_left_out(chunks, _spread(copies == 0, kept, False))]),
         split={**asdict(assignment.report), "crossing": crossing},
         balance=told,
     )
-    return replace(selection, parts=np.where(selection.copies > 0, selection.parts, -1).astype(np.int8))
 
 
 def needs_comparison(recipe: Recipe) -> bool:
@@ -121,9 +120,8 @@ def _split(
         groups = audit_split(assignment.sides, {"groups": slim["group"]} if "group" in slim.columns else {})
         if comparison is None:
             return assignment, {**groups, "exact_duplicates": 0, "near_duplicates": 0}
-        sides = (
-            assignment.parts if assignment.fold is None else assignment.parts.astype(np.int32) * 2000 + assignment.fold
-        )
+        parts, fold = assignment.parts, assignment.fold
+        sides = parts if fold is None else np.where(fold < 0, -parts, fold)  # a fold is a side of its own
         audited = [Chunk(partial(_audit, read, comparison), read) for read in _reads(chunks, kept)]
         crossing = find_crossing(audited, sides, comparison, _make(folder / f"audit-{number}"))
         near = crossing.near if comparison.near else None
@@ -152,17 +150,17 @@ def _read_kept(chunk: Spilled, kept: NDArray[np.bool_]) -> pl.DataFrame:
 
 def _balance(
     slim: pl.DataFrame, assignment: Assignment, settings: BalanceSettings | None, seed: int
-) -> tuple[NDArray[np.int32], dict[str, Any] | None, NDArray[np.bool_]]:
-    """Return how often each row is to stand, what is told of it, and which rows are left out."""
+) -> tuple[NDArray[np.int32], dict[str, Any] | None]:
+    """Return how often each row is to stand, 0 for those that are left out, and what is told of it."""
     copies, train = np.ones(len(slim), dtype=np.int32), assignment.parts == 0
     if settings is None:
-        return copies, None, np.zeros(len(slim), dtype=np.bool_)
+        return copies, None
     try:
         balanced = balance_rows(slim.filter(pl.Series(train)), settings, seed)
     except ValueError as cause:
         raise RecipeError("balance", [str(cause)]) from None
     copies[train] = balanced.copies
-    return copies, _describe(balanced), copies == 0
+    return copies, _describe(balanced)
 
 
 def _describe(balanced: Balanced) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import polars as pl
 
 from sftdata.errors import NothingToWrite, OutputError
 from sftdata.ledger import check_limit
-from sftdata.recipe import SourceSettings
 from sftdata.rejections import Rejected, describe_repeated, file_aside, merge_rejected, write_rejected
 from sftdata.schema import read_schema
 from sftdata.screening import Screened, screen
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import find_sources
 from sftdata.sources.source import Source
 from sftdata.uniqueness import Uniqueness

@@ -130,6 +130,18 @@ def test_preparing_loads_neither_torch_nor_transformers_nor_datasets(text_recipe
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_validating_loads_nothing_that_only_a_recipe_needs(tmp_path):
+    (tmp_path / "data.csv").write_text("text,label\na,b\n")
+    program = (
+        "import sys, sftdata; from sftdata.cli import app\n"
+        "app(['validate', sys.argv[1], '--schema', 'text_label', '--json'], standalone_mode=False)\n"
+        "print(*{'sftdata.recipe', 'sftdata.settings.cleaning', 'sftdata.stages.cleaning'} & set(sys.modules),"
+        " file=sys.stderr, end='')"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "data.csv")], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_public_names_are_frozen_sorted_and_there():
     assert sftdata.__all__ == sorted(sftdata.__all__)
     assert set(sftdata.__all__) == set(sftdata._HOMES)

@@ -20,8 +20,9 @@ from strategies import json_values, quick, texts
 from sftdata.errors import NothingToWrite, OutputError, SourceError, TokenizerError
 from sftdata.pipeline import prepare
 from sftdata.proposal import init
-from sftdata.recipe import TASKS, SourceSettings, load_recipe
+from sftdata.recipe import TASKS, load_recipe
 from sftdata.schema import load_schema
+from sftdata.settings.sources import SourceSettings
 from sftdata.validation import validate
 
 TALK = [{"from": "human", "value": "What is it?"}, {"from": "gpt", "value": "A bird."}]

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from sftdata.errors import RecipeError
-from sftdata.recipe import check_limit, load_recipe, local_or_hub, parse_limit, parse_size
+from sftdata.recipe import load_recipe, local_or_hub, parse_size
+from sftdata.settings.limits import check_limit, parse_limit
 
 GOOD = {
     "task": "text_classification",

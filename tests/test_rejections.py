@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from strategies import quick, texts
 
 from sftdata.errors import OutputError
-from sftdata.recipe import SourceSettings
 from sftdata.records import no_rejections
 from sftdata.rejections import (
     add_reasons,
@@ -22,6 +21,7 @@ from sftdata.rejections import (
     write_rejected,
 )
 from sftdata.schema import Schema
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import find_sources, read_chunks
 from sftdata.sources.source import Source
 from sftdata.stages.validation import validate_rows

@@ -14,9 +14,10 @@ from sftdata.proposal.lengths import Lengths, measure_tokens, propose_max_length
 from sftdata.proposal.parts import Columns, Doubt, Guess, guess_task, plain
 from sftdata.proposal.profiles import Profile, profile_columns
 from sftdata.proposal.sample import Sample, read_sample
-from sftdata.recipe import TASKS, SourceSettings
+from sftdata.recipe import TASKS
 from sftdata.records import Task
 from sftdata.schema import load_schema, schema_directory
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources.parsing import MissingColumns
 from sftdata.tokenizers.loading import Tokenizer, load_tokenizer
 

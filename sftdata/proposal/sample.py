@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sftdata.errors import NothingToWrite, SourceError
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import Chunk, find_sources, read_chunks
 from sftdata.sources.compression import COMPRESSIONS
 from sftdata.sources.encodings import open_text

@@ -4,9 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from sftdata.documents import Settings
-
-Name = Annotated[str, Field(min_length=1)]
+from sftdata.documents import Settings, Text
 
 
 class NearSettings(Settings):
@@ -29,7 +27,7 @@ class DeduplicateSettings(Settings):
     """Drop rows that equal an earlier row, letter case, width of characters and blanks apart."""
     near: NearSettings | Literal[False] = NearSettings()
     """Look for near-duplicates; `false` does not look, and lets them stand on two sides of a split."""
-    fields: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    fields: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     """The fields that are compared; all that hold text when it is not given."""
     conflicts: Literal["reject", "majority", "keep"] = "keep"
     """The same text with different labels: `reject` all its rows, keep those of the `majority`, or `keep` all."""
@@ -62,9 +60,9 @@ class DeduplicateSettings(Settings):
 class DecontaminateSettings(Settings):
     """Which texts belong to an evaluation, so that no row may repeat them."""
 
-    files: Annotated[tuple[Name, ...], Field(min_length=1)]
+    files: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Files with evaluation texts, or globs; relative to the recipe file."""
-    fields: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    fields: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     """The columns of `files` that hold the texts; all that hold text when it is not given."""
     ngram: int = Field(default=13, ge=2, le=100)
     """Words in a row, or characters of Chinese, that a row may not share with an evaluation text; 2 to 100."""

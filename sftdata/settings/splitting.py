@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from sftdata.documents import Settings
+from sftdata.documents import Settings, Text
 
 
 def _check_part(value: Any) -> Any:
@@ -45,7 +45,7 @@ class SplitSettings(Settings):
     `score`, or of the quantiles of the `length` in characters."""
     bins: int = Field(default=10, ge=2, le=1000)
     """Number of quantiles for `score` and `length`."""
-    group: Annotated[str, Field(min_length=1)] | None = None
+    group: Text | None = None
     """A column of the source, such as an author: rows that share its value stay on one side."""
     method: Literal["exact", "stable"] = "exact"
     """`exact` meets the sizes; `stable` decides by the row (or its group) alone, so that new rows move no old one,

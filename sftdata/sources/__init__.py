@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.manifest import digest_file
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import arrow, batches, columns, conll, csv, hub, json_array, jsonl, parquet, rejected, saved, sql
 from sftdata.sources.finding import find
 from sftdata.sources.parsing import Parsed

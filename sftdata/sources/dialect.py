@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 
 SAMPLE = 2**20
 """Bytes at the start of a file that tell how it is written."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import hub, saved, sql
 from sftdata.sources.compression import COMPRESSIONS, open_binary
 from sftdata.sources.parsing import MAX_RECORD

@@ -11,7 +11,7 @@ from typing import Any
 
 from sftdata.errors import SourceError
 from sftdata.manifest import digest_file
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources.batches import cut
 from sftdata.sources.source import Slice, Source
 

@@ -1,6 +1,7 @@
 """Read Parquet files, row group by row group."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -25,9 +26,10 @@ def read(source: Source) -> Iterator[Slice]:
         SourceError: when the file is not Parquet, or is damaged.
     """
     try:
-        options = {"buffer_size": BUFFER, "pre_buffer": False, "page_checksum_verification": True}
-        repeated = _find_repeated(pa.parquet.read_metadata(source.path))
-        with pa.parquet.ParquetFile(source.path, read_dictionary=repeated, **options) as file:
+        options: dict[str, Any] = {"buffer_size": BUFFER, "pre_buffer": False, "page_checksum_verification": True}
+        metadata = pa.parquet.read_metadata(source.path)
+        options |= {"metadata": metadata, "read_dictionary": _find_repeated(metadata)}
+        with pa.parquet.ParquetFile(source.path, **options) as file:
             yield from cut(_read_all(file, source.name), source.name)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as cause:  # UnicodeDecodeError by a column's name
         raise SourceError(f"{source.name} cannot be read as Parquet: {cause}") from None

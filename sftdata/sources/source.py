@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 
 
 @dataclass(frozen=True)

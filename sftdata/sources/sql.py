@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from sftdata.errors import SourceError
 from sftdata.manifest import digest_file
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import parsing
 from sftdata.sources.source import Slice, Source
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sftdata.column import Column
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import Chunk, find_sources, read_chunks
 
 pytestmark = pytest.mark.real

@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sftdata.recipe import SourceSettings
 from sftdata.schema import load_schema
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import Chunk, find_sources, read_chunks
 
 pytestmark = pytest.mark.real

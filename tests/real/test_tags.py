@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from sftdata.recipe import SourceSettings
 from sftdata.schema import Schema
+from sftdata.settings.sources import SourceSettings
 from sftdata.validation import validate
 
 ILLEGAL = {"msra_train.txt": 6, "msra_test.txt": 11}

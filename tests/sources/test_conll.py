@@ -8,7 +8,7 @@ from strategies import quick
 
 from sftdata.column import Column
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import conll, parsing, read_chunks
 from sftdata.sources.parsing import MissingColumns
 from sftdata.sources.source import Source

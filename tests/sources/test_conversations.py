@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import detailed_turns, quick, texts
 
-from sftdata.recipe import SourceSettings
 from sftdata.records import FIELDS, MESSAGES, Task
 from sftdata.schema import Schema, load_schema, schema_directory
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import find_sources, read_chunks
 from sftdata.sources.conversations import to_fields
 from sftdata.stages.validation import validate_rows

@@ -11,7 +11,7 @@ from strategies import quick, texts
 
 from sftdata.column import Column
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import csv_windows, parsing, read_chunks
 from sftdata.sources.parsing import MissingColumns
 from sftdata.sources.source import Source

@@ -3,7 +3,7 @@
 import pytest
 
 from sftdata.column import Column
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import read_chunks
 from sftdata.sources.source import Source
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from sftdata.column import Column
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import csv_scan, csv_windows, parsing, read_chunks
 from sftdata.sources.source import Source
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import encodings, transcoding
 from sftdata.sources.encodings import ENCODINGS, MARKS, SUPERSETS, detect_encoding, open_text
 from sftdata.sources.source import Source

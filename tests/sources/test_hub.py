@@ -7,7 +7,7 @@ from examples import write_jsonl
 
 from sftdata.column import Column
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import digest_of, find_sources, hub, parsing, read_chunks, size_of
 
 COLUMNS = {"text": Column(), "label": Column()}

@@ -215,7 +215,7 @@ def test_what_holds_no_array_is_refused_with_what_to_do(read_all, content):
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
 def test_the_suffix_names_the_format(tmp_path, name):
-    from sftdata.recipe import SourceSettings
+    from sftdata.settings.sources import SourceSettings
     from sftdata.sources import find_sources
 
     (tmp_path / name).touch()

@@ -11,7 +11,7 @@ from json_cases import COLUMNS, block_of, outcomes, records
 from strategies import json_values, quick, texts
 
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import jsonl, parsing, read_chunks
 from sftdata.sources.encodings import MARKS
 from sftdata.sources.source import Source

@@ -10,7 +10,7 @@ from strategies import quick, texts
 
 from sftdata.column import Column
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import digest_of, find_sources, read_chunks, size_of
 
 COLUMNS = {

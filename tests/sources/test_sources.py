@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
 from sftdata.rejections import describe_rejected
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import digest_of, find_sources, parsing, read_chunks, size_of
 
 

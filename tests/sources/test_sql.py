@@ -14,8 +14,8 @@ from strategies import quick, texts
 
 from sftdata.column import Column
 from sftdata.errors import SourceError
-from sftdata.recipe import SourceSettings
 from sftdata.rejections import describe_rejected
+from sftdata.settings.sources import SourceSettings
 from sftdata.sources import digest_of, find_sources, parsing, read_chunks, size_of, sql
 
 COLUMNS = {"text": Column(nullable=True), "n": Column(dtype="int", nullable=True)}
