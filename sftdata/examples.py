@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sftdata.engine import map_chunks
 from sftdata.manifest import SplitRecord
-from sftdata.records import no_rejections
+from sftdata.records import mix, no_rejections
 from sftdata.selection import Selection
 from sftdata.shards.layout import FOLD, PARENT, example_schema
 from sftdata.shards.writer import SplitWriter
@@ -37,7 +37,7 @@ class SecondPass:
         names: the splits, the training part first.
         seed: of random choices.
         has_folds: whether examples say in which fold they are.
-        has_copies: whether examples say of which row they are a copy.
+        has_copies: whether examples say of which row they are a copy or a further part.
         augmenter: makes changed copies of training rows.
         taken: `text_keys` of all rows, ascending; no copy may say the same.
     """
@@ -53,7 +53,7 @@ class SecondPass:
     @property
     def schema(self) -> pa.Schema:
         """The Arrow schema of the examples."""
-        extra = [*[PARENT] * self.has_copies, *[FOLD] * self.has_folds]
+        extra = [*self.tokenization.extra_fields, *[PARENT] * self.has_copies, *[FOLD] * self.has_folds]
         return example_schema(self.tokenization.task, self.tokenization.label_names, extra)
 
 
@@ -152,7 +152,7 @@ def make_examples(placed: Placed, second: SecondPass) -> Made:
     done = tokenize_rows(everything, second.tokenization)
     lost = np.setdiff1d(np.arange(len(everything)), done.kept)
     of_rows = lost < len(rows)
-    kept = everything.select("@part", "@fold", "@key", "parent_id")[done.kept]
+    kept = _mark_parts(everything.select("@part", "@fold", "@key", "parent_id", "row_id")[done.kept], done.parts)
     batch, place = _complete(done.examples, kept, second), kept["@part"].to_numpy()
     examples = {
         name: batch.take(pa.array(np.flatnonzero(place == number)))
@@ -185,6 +185,17 @@ def _repeat(rows: pl.DataFrame) -> pl.DataFrame:
     more = rows.filter(pl.col("@copies") > 1).with_columns(parent_id="row_id", number=pl.int_ranges(1, "@copies"))
     named = more.explode("number").with_columns(row_id=pl.format("{}*{}", "row_id", "number"))
     return named.select(rows.columns)
+
+
+def _mark_parts(kept: pl.DataFrame, parts: NDArray[np.int64]) -> pl.DataFrame:
+    """Give the further parts of a row that was split a parent and a key of their own."""
+    if not parts.any():
+        return kept
+    further = pl.Series(parts > 0)
+    key = kept["@key"].to_numpy()
+    own = pl.Series(np.where((parts > 0) & (key > 0), key ^ mix(parts.astype(np.uint64)), key))
+    parent = pl.when(further).then(pl.coalesce("parent_id", "row_id")).otherwise("parent_id")
+    return kept.with_columns(own.alias("@key"), parent.alias("parent_id"))
 
 
 def _complete(examples: pa.RecordBatch, rows: pl.DataFrame, second: SecondPass) -> pa.RecordBatch:

@@ -98,7 +98,7 @@ def start_tokenization(recipe: Recipe, schema: Schema) -> Tokenization:
     tokenizer = load_tokenizer(settings.tokenizer, recipe.base, template)
     if recipe.task == Task.CAUSAL_LM:
         make_renderer(tokenizer)
-    return Tokenization(recipe.task, tokenizer, None, settings.max_length, settings.overflow == "truncate")
+    return Tokenization(recipe.task, tokenizer, settings)
 
 
 def start_passes(
@@ -130,7 +130,8 @@ def start_passes(
         comparison = make_comparison(recipe.task, recipe.deduplicate) if needs_comparison(recipe) else None
     except ValueError as cause:
         raise RecipeError("deduplicate", [str(cause)]) from None
-    group, has_copies = find_group(recipe, schema), bool(augmenter or (recipe.balance and recipe.balance.oversample))
+    group, oversample = find_group(recipe, schema), recipe.balance and recipe.balance.oversample
+    has_copies = bool(augmenter or oversample or recipe.tokenize.overflow == "split")
     length = recipe.split.stratify == "length"
     first = FirstPass(schema, folder, cleaner, evaluation, comparison, group, length, augmenter is not None)
     return first, SecondPass(tokenization, (), recipe.split.seed, recipe.split.folds is not None, has_copies, augmenter)
@@ -195,7 +196,7 @@ def prove_backend(tokenization: Tokenization, recipe: Recipe, chunks: Sequence[S
     """Choose the encoder: the fast one where it equals the reference on a sample of this data."""
     sample = pl.concat([_sample(chunk, -(-PROOF_ROWS // len(chunks))) for chunk in chunks])
     proof = choose_backend(tokenization.tokenizer, recipe.tokenize.backend, texts_to_prove(sample, tokenization))
-    return replace(tokenization, proved=proof.proved), proof
+    return replace(tokenization, proof=proof), proof
 
 
 def find_taken(chunks: Sequence[Spilled], second: SecondPass) -> NDArray[np.uint64] | None:

@@ -15,6 +15,7 @@ from sftdata.settings.deduplication import DecontaminateSettings, DeduplicateSet
 from sftdata.settings.limits import Limit
 from sftdata.settings.sources import SourceSettings
 from sftdata.settings.splitting import SplitSettings
+from sftdata.settings.tokenizing import TokenizeSettings
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -41,21 +42,6 @@ def parse_size(value: Any) -> Any:
         return round(float(number) * UNITS[unit])
     except (KeyError, ValueError, OverflowError):
         raise ValueError(f"found {value!r}, expected a size such as 256MB or 1GiB") from None
-
-
-class TokenizeSettings(Settings):
-    """How rows become tokens."""
-
-    tokenizer: Text
-    """A local directory with tokenizer.json, relative to the recipe file, or a name on the hub."""
-    chat_template: str | None = None
-    """A Jinja file to use instead of the tokenizer's own template; causal_lm only."""
-    max_length: int = Field(default=2048, ge=1)
-    """Most tokens of one example, special tokens included."""
-    overflow: Literal["reject", "truncate"] = "reject"
-    """What happens to a longer row."""
-    backend: Literal["auto", "tokie", "huggingface"] = "auto"
-    """`auto` takes the fast backend where it is proved equal to Hugging Face's, which is the reference."""
 
 
 class OutputSettings(Settings):

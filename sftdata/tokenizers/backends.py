@@ -7,7 +7,7 @@ unproved: a row that holds one goes to the reference.
 
 import tempfile
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -28,7 +28,8 @@ Encoded = tuple[NDArray[np.int32], NDArray[np.int64]]
 COMPARED_TEXTS = 1000
 """About so many texts of the data are encoded by both backends."""
 
-Encode = Callable[[list[str]], Encoded]
+Encode = Callable[[pl.Series], Encoded]
+"""Takes texts without nulls, String, shape `[texts]`."""
 
 
 class Backend(NamedTuple):
@@ -70,9 +71,9 @@ def tokie(tokenizer: Tokenizer, proved: str) -> Backend:
     return Backend(f"tokie {version('tokie')}", _route(fast, reference, proved))
 
 
-def make_backend(tokenizer: Tokenizer, proved: str | None) -> Backend:
-    """Return the backend that a proof chose."""
-    return huggingface(tokenizer) if proved is None else tokie(tokenizer, proved)
+def make_backend(tokenizer: Tokenizer, proof: Proof | None) -> Backend:
+    """Return the backend that a proof chose; the reference where nothing is proved."""
+    return huggingface(tokenizer) if proof is None or proof.proved is None else tokie(tokenizer, proof.proved)
 
 
 def encode_reference(tokenizer: Tokenizer, texts: list[str]) -> list[tokenizers.Encoding]:
@@ -80,7 +81,14 @@ def encode_reference(tokenizer: Tokenizer, texts: list[str]) -> list[tokenizers.
     return tokenizer.reference.encode_batch(texts, add_special_tokens=False)
 
 
-def choose_backend(tokenizer: Tokenizer, wanted: str, sample: list[str]) -> Proof:
+def encode_plain(tokenizer: Tokenizer, texts: list[str]) -> Encoded:
+    """Encode with the reference, control tokens that a text spells as the plain characters that they are."""
+    plain = tokenizers.Tokenizer.from_str(tokenizer.reference.to_str())
+    plain.encode_special_tokens = True
+    return _reference_encode(plain)(pl.Series(texts, dtype=pl.String))
+
+
+def choose_backend(tokenizer: Tokenizer, wanted: str, sample: pl.Series) -> Proof:
     """Choose the backend for this tokenizer and this data.
 
     Args:
@@ -107,18 +115,19 @@ def choose_backend(tokenizer: Tokenizer, wanted: str, sample: list[str]) -> Proo
     return Proof(reference.backend, counts=proof.counts, differs=f"{proof.backend}: {proof.differs}")
 
 
-def prove(tokenizer: Tokenizer, sample: list[str]) -> Proof:
+def prove(tokenizer: Tokenizer, sample: pl.Series) -> Proof:
     """Compare the fast backend with the reference, on characters first and then, within these, on texts."""
     reference = huggingface(tokenizer)
     tried = candidate_characters(sample)
-    contexts = [f"a{c} {c}{c}1{c}\n{c}" for c in tried]
+    contexts = pl.Series([f"a{c} {c}{c}1{c}\n{c}" for c in tried], dtype=pl.String)
     differing = set(_differences(_tokie_encode(tokenizer.text)(contexts), reference.encode(contexts)))
     equal = [c for place, c in enumerate(tried) if place not in differing]
     fast = tokie(tokenizer, _character_class(equal))
     added = [text for token in tokenizer.added_tokens for text in (token, f"a{token}b", f" {token}\n", token * 2)]
-    compared = sample[:: max(1, len(sample) // COMPARED_TEXTS)]
+    compared = sample[:: max(1, len(sample) // COMPARED_TEXTS)].to_list()
     counts = {"characters": len(equal)}
-    for kind, texts in {"adversarial": list(ADVERSARIAL), "added_tokens": added, "sample": compared}.items():
+    for kind, found in {"adversarial": list(ADVERSARIAL), "added_tokens": added, "sample": compared}.items():
+        texts = pl.Series(found, dtype=pl.String)
         counts[kind] = len(texts)
         for text in _differences(fast.encode(texts), reference.encode(texts)):
             shown = texts[text] if len(texts[text]) <= 60 else texts[text][:57] + "..."
@@ -126,7 +135,7 @@ def prove(tokenizer: Tokenizer, sample: list[str]) -> Proof:
     return Proof(fast.name, _character_class(equal), counts)
 
 
-def candidate_characters(texts: Sequence[str]) -> list[str]:
+def candidate_characters(texts: Iterable[str]) -> list[str]:
     """Return printable ASCII and the characters of `texts` that are assigned and not private, in order."""
     found = set().union(*texts, map(chr, range(0x20, 0x7F)), "\t\n\r")
     return sorted(c for c in found if c in "\t\n\r" or unicodedata.category(c) not in {"Cn", "Co", "Cc", "Cs"})
@@ -148,14 +157,14 @@ def _differences(found: Encoded, expected: Encoded) -> list[int]:
 
 
 def _route(fast: Encode, reference: Encode, proved: str) -> Encode:
-    def encode(texts: list[str]) -> Encoded:
-        unproved = pl.Series(texts, dtype=pl.String).str.contains(proved).to_numpy()
+    def encode(texts: pl.Series) -> Encoded:
+        unproved = texts.str.contains(proved).to_numpy()
         if not unproved.any():
             return fast(texts)
         lengths = np.zeros(len(texts), dtype=np.int64)
         parts = []
         for encoder, rows in ((fast, np.flatnonzero(~unproved)), (reference, np.flatnonzero(unproved))):
-            ids, lengths[rows] = encoder([texts[row] for row in rows])
+            ids, lengths[rows] = encoder(texts[rows])
             parts.append(ids)
         ids = np.empty(int(lengths.sum()), dtype=np.int32)
         by_reference = np.repeat(unproved, lengths)
@@ -166,8 +175,8 @@ def _route(fast: Encode, reference: Encode, proved: str) -> Encode:
 
 
 def _reference_encode(reference: tokenizers.Tokenizer) -> Encode:
-    def encode(texts: list[str]) -> Encoded:
-        ids = [encoding.ids for encoding in reference.encode_batch_fast(texts, add_special_tokens=False)]
+    def encode(texts: pl.Series) -> Encoded:
+        ids = [encoding.ids for encoding in reference.encode_batch_fast(texts.to_list(), add_special_tokens=False)]
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
         flat = np.fromiter((i for of_text in ids for i in of_text), dtype=np.int32, count=int(lengths.sum()))
         return flat, lengths
@@ -190,8 +199,8 @@ def _tokie_encode(text: str) -> Encode:
     encoder.no_padding()
     flat: Callable[..., Any] = encoder.encode_batch_flat  # type: ignore[attr-defined]  # its stub file lacks it
 
-    def encode(texts: list[str]) -> Encoded:
-        ids, lengths = flat(texts, add_special_tokens=False)
+    def encode(texts: pl.Series) -> Encoded:
+        ids, lengths = flat(texts.to_list(), add_special_tokens=False)
         return ids.astype(np.int32), lengths.astype(np.int64)
 
     return encode

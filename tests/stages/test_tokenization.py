@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from sftdata.errors import TokenizerError
 from sftdata.records import IGNORE_INDEX, Task
-from sftdata.stages.tokenization import Tokenization, positions_in_rows, texts_to_prove, tokenize_rows, wrap
+from sftdata.settings.tokenizing import TokenizeSettings
+from sftdata.stages.tokenization import Tokenization, texts_to_prove, tokenize_rows
+from sftdata.stages.tokenization.flat import positions_in_rows, wrap
 from sftdata.tokenizers.backends import choose_backend
 from sftdata.tokenizers.loading import load_tokenizer
 
@@ -35,20 +37,31 @@ def add_provenance(frame):
     )
 
 
+def make(task, directory, names=None, **options):
+    options = TokenizeSettings(tokenizer=str(directory), **options)
+    return Tokenization(task, load_tokenizer(str(directory)), options, None, names)
+
+
+def change(settings, **options):
+    return replace(settings, settings=settings.settings.model_copy(update=options))
+
+
 @pytest.fixture(params=["fast", "reference"])
 def classification(request, text_tokenizer):
-    settings = Tokenization(Task.TEXT_CLASSIFICATION, load_tokenizer(str(text_tokenizer)), None, 64, False, LABELS)
+    settings = make(Task.TEXT_CLASSIFICATION, text_tokenizer, LABELS, max_length=64)
     sample = texts_to_prove(texts(make_texts(50)), settings)
-    proved = choose_backend(settings.tokenizer, "auto", sample).proved if request.param == "fast" else None
-    return replace(settings, proved=proved)
+    return replace(
+        settings, proof=choose_backend(settings.tokenizer, "auto", sample) if request.param == "fast" else None
+    )
 
 
 @pytest.fixture(params=["fast", "reference"])
 def chat(request, chat_tokenizer):
-    settings = Tokenization(Task.CAUSAL_LM, load_tokenizer(str(chat_tokenizer)), None, 512, False)
+    settings = make(Task.CAUSAL_LM, chat_tokenizer, max_length=512)
     sample = texts_to_prove(chats(make_conversations(50)), settings)
-    proved = choose_backend(settings.tokenizer, "auto", sample).proved if request.param == "fast" else None
-    return replace(settings, proved=proved)
+    return replace(
+        settings, proof=choose_backend(settings.tokenizer, "auto", sample) if request.param == "fast" else None
+    )
 
 
 def reasons(done):
@@ -139,7 +152,7 @@ def test_each_conversation_fault_has_its_reason(chat):
 
 
 def test_truncation_keeps_the_special_tokens_of_a_text(classification):
-    done = tokenize_rows(texts([{"text": "fox " * 100, "label": "place"}]), replace(classification, truncate=True))
+    done = tokenize_rows(texts([{"text": "fox " * 100, "label": "place"}]), change(classification, overflow="truncate"))
     ids = done.examples["input_ids"].to_pylist()[0]
     vocabulary = classification.tokenizer.reference
     assert len(ids) == 64
@@ -147,7 +160,7 @@ def test_truncation_keeps_the_special_tokens_of_a_text(classification):
 
 
 def test_truncation_never_leaves_a_row_without_a_trained_token(chat):
-    short = replace(chat, truncate=True, max_length=24)
+    short = change(chat, overflow="truncate", max_length=24)
     done = tokenize_rows(chats(make_conversations(30)), short)
     assert "nothing_trained" in reasons(done).values()
     for example in done.examples.to_pylist():
@@ -156,7 +169,7 @@ def test_truncation_never_leaves_a_row_without_a_trained_token(chat):
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused_for_conversations(text_tokenizer):
-    settings = Tokenization(Task.CAUSAL_LM, load_tokenizer(str(text_tokenizer)), None, 64, False)
+    settings = make(Task.CAUSAL_LM, text_tokenizer, max_length=64)
     with pytest.raises(TokenizerError, match="no chat template"):
         tokenize_rows(chats(make_conversations(2)), settings)
 
