@@ -97,6 +97,10 @@ lint: .venv/dev ## check format, style and types
 bench: .venv/dev ## compare `sftdata` with what people use instead, stage by stage
 	$(BIN)/python tests/real/fetch.py "$(ASSETS)"
 	$(BIN)/python benchmarks/prepare.py
+	-$(BIN)/python benchmarks/peers.py --torch '$(subst pip install ,,$(TORCH_INSTALL))'
+	$(BIN)/python benchmarks/tokenization.py --synthetic 1000000
+	$(BIN)/python benchmarks/tokenization.py --tokenizer "$(ASSETS)/qwen3" --work benchmarks/results/qwen3
+	$(BIN)/python benchmarks/tokenization.py --task text_classification
 	$(BIN)/python benchmarks/validate.py
 	$(BIN)/python benchmarks/deduplicate.py
 	$(BIN)/python benchmarks/split.py

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -28,9 +29,10 @@ Change = Callable[["Example"], "Example"]
 
 
 class Usage(NamedTuple):
-    """What one run of a program took."""
+    """What one run of a program took: time on the clock, time of processors, most memory."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
 
@@ -41,7 +43,7 @@ class Example(NamedTuple):
     labels: np.ndarray
 
 
-class Failure(Exception):
+class ProgramError(Exception):
     """A program did not come to its end."""
 
 
@@ -78,16 +80,22 @@ def tree_bytes(pid: int) -> int:
     return total
 
 
+def cpu_of_children() -> float:
+    """Return the processor time of all programs that have ended, with those that they started and waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def measure(command: list[str], log: Path) -> Usage:
     """Run a program to its end, with empty caches of its own.
 
     Raises:
-        Failure: with the end of what it printed, when it fails.
+        ProgramError: with the end of what it printed, when it fails.
     """
     # The caches lie beside the results, so that a program may link what it cached into them.
     with tempfile.TemporaryDirectory(dir=log.parent) as cache, log.open("w") as output:
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": cache, "AXOLOTL_DO_NOT_TRACK": "1"}
-        start, peak = time.perf_counter(), 0
+        start, cpu, peak = time.perf_counter(), cpu_of_children(), 0
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent)
         while psutil and process.returncode is None:
             peak = max(peak, tree_bytes(process.pid))
@@ -100,21 +108,23 @@ def measure(command: list[str], log: Path) -> Usage:
             process.returncode, peak = os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
         seconds = time.perf_counter() - start
     if process.returncode:
-        raise Failure(f"{' '.join(command)} failed:\n{log.read_text(errors='replace')[-2000:]}")
-    return Usage(seconds, peak)
+        raise ProgramError(f"{' '.join(command)} failed:\n{log.read_text(errors='replace')[-2000:]}")
+    return Usage(seconds, cpu_of_children() - cpu, peak)
 
 
-def run_all(programs: dict[str, Program], work: Path, runs: int) -> dict[str, list[Usage] | Failure]:
+def run_all(programs: dict[str, Program], work: Path, runs: int) -> dict[str, list[Usage] | ProgramError]:
     """Run the programs in turn, `runs` times each, always into an empty folder; one that failed is not run again."""
-    usages: dict[str, list[Usage] | Failure] = {name: [] for name in programs}
+    usages: dict[str, list[Usage] | ProgramError] = {name: [] for name in programs}
     for number, (name, program) in itertools.product(range(runs), programs.items()):
         of_program = usages[name]
-        if isinstance(of_program, Failure):
+        if isinstance(of_program, ProgramError):
             continue
         shutil.rmtree(work / name, ignore_errors=True)
         try:
             of_program.append(measure(program.command, work / f"{name}.log"))
-        except Failure as failure:
+            if not any((work / name).rglob("*.arrow")):
+                raise ProgramError(f"{program.title} wrote no Arrow file below {work / name}")
+        except ProgramError as failure:
             usages[name] = failure
             continue
         print(f"run {number + 1} of {runs}: {program.title} {of_program[-1].seconds:.1f} s", file=sys.stderr)
@@ -125,7 +135,7 @@ def run_or_exit(programs: dict[str, Program], work: Path, runs: int) -> dict[str
     """Run programs of which none may fail."""
     done: dict[str, list[Usage]] = {}
     for name, usages in run_all(programs, work, runs).items():
-        if isinstance(usages, Failure):
+        if isinstance(usages, ProgramError):
             sys.exit(str(usages))
         done[name] = usages
     return done
@@ -143,8 +153,6 @@ def values_of(table: pa.Table, column: str) -> Iterable[np.ndarray]:
 def read_examples(folder: Path) -> dict[int, Example]:
     """Read the Arrow files that a program wrote in `folder` or below, by the row's number from 1."""
     files = sorted(folder.rglob("*.arrow"))
-    if not files:
-        raise Failure(f"it wrote no Arrow file below {folder}")
     table = pa.concat_tables([pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files])
     ids = values_of(table, "input_ids")
     labels = values_of(table, "labels") if "labels" in table.column_names else ids
@@ -168,13 +176,14 @@ def count_differences(ours: dict[int, Example], theirs: dict[int, Example]) -> t
 def print_table(programs: dict[str, Program], usages: dict[str, list[Usage]], rows: int, tokens: int) -> None:
     """Print the medians, and each program's time as a multiple of that of the first."""
     ours = statistics.median(usage.seconds for usage in next(iter(usages.values())))
-    print("| program | seconds (range) | rows/s | tokens/s | peak memory | time of sftdata |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    print("| program | seconds (range) | processor | rows/s | tokens/s | peak memory | time of sftdata |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, of_program in usages.items():
         seconds = [usage.seconds for usage in of_program]
         median, peak = statistics.median(seconds), max(usage.peak_bytes for usage in of_program)
+        cpu = statistics.median(usage.cpu_seconds for usage in of_program)
         print(
-            f"| {programs[name].title} | {median:.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | {rows / median:,.0f} | "
-            f"{tokens / median:,.0f} | {peak / 1e6:,.0f} MB | {median / ours:.1f} times |"
+            f"| {programs[name].title} | {median:.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | {cpu:.1f} s | "
+            f"{rows / median:,.0f} | {tokens / median:,.0f} | {peak / 1e6:,.0f} MB | {median / ours:.1f} times |"
         )
     print(f"\nPeak memory: {PEAK}.")

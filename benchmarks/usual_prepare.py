@@ -1,6 +1,6 @@
-"""Prepare conversations the usual way: `datasets.map` with the tokenizer's chat template.
+"""Prepare rows the usual way: `datasets.map`, for conversations with the tokenizer's chat template.
 
-usage: python benchmarks/usual_prepare.py DATA.jsonl TOKENIZER OUT [--processes N] [--ids-only]
+usage: python benchmarks/usual_prepare.py DATA.jsonl TOKENIZER OUT [--processes N] [--ids-only] [--task TASK]
 
 A template without generation tags gives no mask of its own, so a response is found by the usual prefix method: the
 conversation is rendered up to each response and up to its end, and what was added is the response. As in sftdata, the
@@ -52,6 +52,12 @@ def tokenize(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase, ids_only
     return {"input_ids": ids} if ids_only else {"input_ids": ids, "labels": label(tokenizer, batch["messages"], ids)}
 
 
+def classify(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase, classes: list[str]) -> dict[str, Any]:
+    """Turn a batch of texts and labels into ids and class indexes."""
+    ids = tokenizer(batch["text"], return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+    return {"input_ids": ids, "labels": [classes.index(label) for label in batch["label"]]}
+
+
 def main() -> None:
     """Read the command line and prepare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,15 +66,20 @@ def main() -> None:
     parser.add_argument("out")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--ids-only", action="store_true", help="no labels: every token would be trained")
+    parser.add_argument("--task", choices=["causal_lm", "text_classification"], default="causal_lm")
     arguments = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(arguments.tokenizer)
     dataset = load_dataset("json", data_files=arguments.data, split="train")
+    if arguments.task == "causal_lm":
+        function, settings = tokenize, {"tokenizer": tokenizer, "ids_only": arguments.ids_only}
+    else:
+        function, settings = classify, {"tokenizer": tokenizer, "classes": sorted(dataset.unique("label"))}
     dataset = dataset.map(
-        tokenize,
+        function,
         batched=True,
         num_proc=arguments.processes if arguments.processes > 1 else None,
-        remove_columns=["messages"],
-        fn_kwargs={"tokenizer": tokenizer, "ids_only": arguments.ids_only},
+        remove_columns=dataset.column_names,
+        fn_kwargs=settings,
     )
     dataset.save_to_disk(arguments.out)
 

@@ -41,7 +41,12 @@ class Augmentation:
 
 
 def make_augmenter(
-    settings: Sequence[AugmentationStep], task: Task, base: Path, segmenter: Segmenter | None = None
+    settings: Sequence[AugmentationStep],
+    task: Task,
+    base: Path,
+    segmenter: Segmenter | None = None,
+    *,
+    has_pairs: bool = False,
 ) -> Augmenter:
     """Load what the steps need.
 
@@ -50,6 +55,7 @@ def make_augmenter(
         task: what the rows are for.
         base: the folder that paths in the settings are relative to.
         segmenter: cuts Chinese into words; without words of a user when it is not given.
+        has_pairs: whether rows have a second text, `text_pair`, which is changed as the first is.
 
     Raises:
         UsageError: a step does not go with the task, or an augmenter of nlpaug does not run.
@@ -64,7 +70,7 @@ def make_augmenter(
         lists = _word_lists(base / cilin if cilin else None)
         steps.append(Step(step.name, step.settings, first, lists, foreign))
         first += most_copies(step.settings)
-    return Augmenter(task, tuple(steps), segmenter or Segmenter())
+    return Augmenter(task, tuple(steps), segmenter or Segmenter(), has_pairs)
 
 
 def augment(
@@ -73,6 +79,7 @@ def augment(
     *,
     seed: int = 0,
     text: str = "text",
+    text_pair: str | None = None,
     label: str | None = None,
     tags: str | None = None,
     row_id: str | None = None,
@@ -84,6 +91,7 @@ def augment(
         steps: as in a recipe, such as `[{"synonym_replacement": {"rate": 0.1, "copies": 2}}]`.
         seed: changes every random choice.
         text: the column of text: strings, messages (lists of `role` and `content`), or tokens.
+        text_pair: the column of second texts, if each row has two strings; both are changed.
         label: the column of labels, strings or lists of strings, that `factors` speak of.
         tags: the column of tags, if `text` holds tokens; only tokens with the tag O are changed.
         row_id: a column of distinct ids, on which the random choices depend; row numbers when it is not given.
@@ -94,20 +102,25 @@ def augment(
     Raises:
         UsageError: a step is not as it should be, a column is missing, or ids repeat.
     """
-    task = _find_task(frame, text, tags)
+    task = _find_task(frame, text, text_pair, tags)
     settings = [make_settings(AugmentationStep, step, f"augment, step {n}") for n, step in enumerate(steps, start=1)]
     rows = _as_rows(frame, task, text, label, tags, row_id)
-    augmenter = make_augmenter(settings, task, Path())
-    made = augment_rows(rows, augmenter, seed, np.sort(text_keys(rows, INPUTS[task])))
+    rows = rows.with_columns(frame[text_pair].alias("text_pair")) if text_pair else rows
+    augmenter = make_augmenter(settings, task, Path(), has_pairs=text_pair is not None)
+    made = augment_rows(rows, augmenter, seed, np.sort(text_keys(rows, augmenter.inputs)))
     repeated = find_repeated(made.rows["row_id"], made.keys)
     kept = made.rows.filter(pl.Series(~repeated, dtype=pl.Boolean))
-    return Augmentation(_as_given(frame, kept, task, text, tags), _recount(made, repeated, augmenter))
+    copies = _as_given(frame, kept, task, text, tags)
+    copies = copies.with_columns(kept["text_pair"].alias(text_pair)) if text_pair else copies
+    return Augmentation(copies, _recount(made, repeated, augmenter))
 
 
-def _find_task(frame: pl.DataFrame, text: str, tags: str | None) -> Task:
-    for name in (text, tags):
+def _find_task(frame: pl.DataFrame, text: str, text_pair: str | None, tags: str | None) -> Task:
+    for name in (text, text_pair, tags):
         if name is not None and name not in frame.columns:
             raise UsageError(f"found no column {name!r}, expected it among {', '.join(frame.columns)}")
+    if text_pair is not None and (tags is not None or {frame.schema[text], frame.schema[text_pair]} != {pl.String()}):
+        raise UsageError("text_pair: found beside tags, or one of the two columns holds no strings; expected two texts")
     if tags is not None:
         return Task.TOKEN_CLASSIFICATION
     return Task.CAUSAL_LM if isinstance(frame.schema[text], pl.List) else Task.TEXT_CLASSIFICATION

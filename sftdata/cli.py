@@ -229,18 +229,25 @@ def evaluate(
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="What train wrote.")],
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A text file, one text a line.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Texts a line each, or a table with a column text, for pairs text_pair."),
+    ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", metavar="T", help="A text; may be given again.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Classify texts, or answer them, with a trained model."""
     from sftdata.report.terminal import plain_console, predictions_table
+    from sftdata.sources.texts import read_texts
     from sftdata.training import predict as run_model
 
-    texts = [*(text or []), *(_read_lines(file) if file else [])]
+    more, pairs = read_texts(file) if file else ([], None)
+    texts = [*(text or []), *more]
     if not texts:
         raise UsageError("nothing to predict: give a FILE with one text a line, or --text")
-    predictions = run_model(run, texts)
+    if text and pairs is not None:
+        raise UsageError(f"--text is a single text, but {file} has pairs; put it into the file")
+    predictions = run_model(run, texts, pairs)
     if as_json:
         _print_json(predictions)
     else:
@@ -248,13 +255,15 @@ def predict(
 
 
 def _training_settings(recipe: Path | None, data: Path | None, model: str | None, out: str | None) -> tuple[Path, Any]:
-    from sftdata.recipe import TrainSettings, load_recipe, local_or_hub
+    from sftdata.recipe import TRAINED, TrainSettings, load_recipe, local_or_hub, refuse_training
 
     if recipe is None:
         if data is None or model is None:
             raise UsageError("give a RECIPE with a `train` part, or both --data DIR and --model NAME")
         return data, TrainSettings(model=model, output_dir=out or f"{data}-run")
     loaded = load_recipe(recipe)
+    if loaded.task not in TRAINED:
+        raise UsageError(f"{recipe}: {refuse_training(loaded.task)}")
     if loaded.train is None:
         raise UsageError(f"{recipe} has no `train` part; add one with at least model and output_dir")
     chosen = {
@@ -273,13 +282,6 @@ def _parse_limit(text: str) -> float:
         raise UsageError(
             f"--max-rejected: found {text!r}, expected a share from 0.0 to 1.0, or a whole number of rows"
         ) from None
-
-
-def _read_lines(file: Path) -> list[str]:
-    try:
-        return [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError as cause:
-        raise UsageError(f"{file} is not UTF-8 text: {cause.reason} at byte {cause.start}") from None
 
 
 def _print_validation(report: Any) -> None:

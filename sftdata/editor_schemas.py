@@ -13,7 +13,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, TypeAdapter
 
 from sftdata.checks import TASK_CHECKS
-from sftdata.recipe import TASKS, Recipe
+from sftdata.recipe import Recipe
 from sftdata.row_checks import ROW_CHECKS
 from sftdata.schema import PARTS, Schema
 
@@ -71,7 +71,6 @@ def _without_titles(node: Any) -> Any:
 
 def _complete_recipe(groups: Mapping[str, Node]) -> None:
     recipe, output = (groups[name]["properties"] for name in ("Recipe", "OutputSettings"))
-    groups["Task"]["enum"] = [str(task) for task in TASKS]
     recipe["sources"]["minItems"] = 1
     recipe["max_rejected"] |= {"minimum": 0}
     output["shard_size"] = {key: output["shard_size"][key] for key in ("description", "default")} | {"anyOf": _SIZE}
@@ -79,6 +78,7 @@ def _complete_recipe(groups: Mapping[str, Node]) -> None:
         "oneOf": [{"required": [name]} for name in ("path", "dataset", "uri")],
         "dependentRequired": {"uri": ["query"], "query": ["uri"]},
     }
+    groups["TokenizeSettings"]["oneOf"] = [{"required": [name]} for name in ("tokenizer", "train_tokenizer")]
 
 
 _SIZE: list[Node] = [

@@ -14,7 +14,8 @@ from sftdata.sources import find_sources, read_chunks
 from sftdata.stages.decontamination import Evaluation, index_evaluation
 
 TEXT_PARTS = frozenset(
-    {"text", "tokens", "source", "target", "instruction", "input", "response", "prompt", "completion", "messages"}
+    {"text", "text_pair", "tokens", "source", "target", "instruction", "input", "response", "prompt", "completion"}
+    | {"messages"}
 )
 """The parts of a schema whose columns hold text that an evaluation asks about."""
 

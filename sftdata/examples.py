@@ -13,14 +13,17 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sftdata.arrays import to_arrow
 from sftdata.engine import map_chunks
 from sftdata.manifest import SplitRecord
 from sftdata.records import mix, no_rejections
+from sftdata.screening import THREADS
 from sftdata.selection import Selection
 from sftdata.shards.layout import FOLD, PARENT, example_schema
 from sftdata.shards.writer import SplitWriter
 from sftdata.spilling import Spilled
 from sftdata.stages.tokenization import Tokenization, tokenize_rows
+from sftdata.statistics import SplitCounts, VocabularyUse
 
 if TYPE_CHECKING:
     from sftdata.stages.augmentation import Augmenter
@@ -68,20 +71,40 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Examples of one split, and what is to be known of each; all of shape `[examples]`.
+
+    Attributes:
+        batch: the examples.
+        keys: `text_keys` of copies, 0 for others.
+        truncated: whether it was cut.
+        parts: which part of its row it is, from 0.
+    """
+
+    batch: pa.RecordBatch
+    keys: Keys
+    truncated: NDArray[np.bool_]
+    parts: NDArray[np.int64]
+
+    def take(self, chosen: NDArray[np.int64]) -> "Examples":
+        """Return the examples at these positions."""
+        batch = self.batch if len(chosen) == len(self.keys) else self.batch.take(to_arrow(chosen))
+        return Examples(batch, self.keys[chosen], self.truncated[chosen], self.parts[chosen])
+
+
+@dataclass(frozen=True)
 class Made:
     """What became of a chunk.
 
     Attributes:
         examples: by split.
-        keys: `text_keys` of the copies among the examples of the training part, 0 for others; shape `[examples]`.
         rejected: rows that are no examples, as `records.REJECTED`.
         rows: how many rows the chunk had.
         steps: what augmentation counted.
         dropped: why copies became no examples.
     """
 
-    examples: dict[str, pa.RecordBatch]
-    keys: Keys
+    examples: dict[str, Examples]
     rejected: pl.DataFrame
     rows: int
     steps: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -98,13 +121,17 @@ class Written:
         copies: how many of the examples are copies.
         steps: for each step of augmentation how many copies were `made`, `unchanged`, or a `duplicate`.
         dropped: why copies that were made are no examples.
+        counts: what is to be told of the lengths in each split.
+        vocabulary: which ids the training part has.
     """
 
+    vocabulary: VocabularyUse
     splits: dict[str, SplitRecord] = field(default_factory=dict)
     rejected: pl.DataFrame = field(default_factory=no_rejections)
     copies: int = 0
     steps: dict[str, dict[str, int]] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, SplitCounts] = field(default_factory=dict)
 
 
 def write_examples(
@@ -118,16 +145,20 @@ def write_examples(
 ) -> Written:
     """Make the examples of every chunk and append them to their splits; `watch` is told how many rows are done."""
     used = [name for place, name in enumerate(second.names) if (selection.parts == place).any()]
-    written, rejected, seen, done = Written(), [no_rejections()], np.zeros(0, dtype=np.uint64), 0
+    written = Written(VocabularyUse(second.tokenization.tokenizer.vocab_size))
+    rejected, seen, done = [no_rejections()], np.zeros(0, dtype=np.uint64), 0
     with ExitStack() as files:
         writers = {
             name: files.enter_context(SplitWriter(work / name, name, second.schema, shard_size)) for name in used
         }
-        for made in map_chunks(partial(make_examples, second=second), _place(chunks, selection), workers):
+        for made in map_chunks(partial(make_examples, second=second), _place(chunks, selection), workers, THREADS):
             examples, seen = _drop_seen(made, second.names[0], seen, written)
-            for name, batch in examples.items():
-                writers[name].write(batch)
-                written.copies += _count_copies(batch)
+            for name, found in examples.items():
+                writers[name].write(found.batch)
+                written.copies += _count_copies(found.batch)
+                written.counts.setdefault(name, SplitCounts()).add(found.batch, found.truncated, found.parts)
+                if name == second.names[0]:
+                    written.vocabulary.add(found.batch)
             rejected.append(made.rejected)
             _add_counts(written, made)
             done += made.rows
@@ -148,20 +179,19 @@ def make_examples(placed: Placed, second: SecondPass) -> Made:
     )
     rows = rows.filter(pl.col("@part") >= 0)
     changed, steps = _augment(rows, second)
-    everything = pl.concat([rows, _repeat(rows), changed])
-    done = tokenize_rows(everything, second.tokenization)
-    lost = np.setdiff1d(np.arange(len(everything)), done.kept)
+    all_rows = pl.concat([rows, _repeat(rows), changed])
+    done = tokenize_rows(all_rows, second.tokenization)
+    lost = np.setdiff1d(np.arange(len(all_rows)), done.kept)
     of_rows = lost < len(rows)
-    kept = _mark_parts(everything.select("@part", "@fold", "@key", "parent_id", "row_id")[done.kept], done.parts)
+    kept = _mark_parts(all_rows.select("@part", "@fold", "@key", "parent_id", "row_id")[done.kept], done.parts)
     batch, place = _complete(done.examples, kept, second), kept["@part"].to_numpy()
-    examples = {
-        name: batch.take(pa.array(np.flatnonzero(place == number)))
-        for number, name in enumerate(second.names)
-        if (place == number).any()
-    }
+    everything = Examples(batch, kept["@key"].to_numpy(), done.truncated, done.parts)
     return Made(
-        examples=examples,
-        keys=kept["@key"].to_numpy()[place == 0],
+        examples={
+            name: everything.take(np.flatnonzero(place == number))
+            for number, name in enumerate(second.names)
+            if (place == number).any()
+        },
         rejected=done.rejected.filter(pl.Series(of_rows)),
         rows=len(placed.parts),
         steps=steps,
@@ -207,19 +237,20 @@ def _complete(examples: pa.RecordBatch, rows: pl.DataFrame, second: SecondPass) 
     return pa.RecordBatch.from_arrays(columns, schema=second.schema)
 
 
-def _drop_seen(made: Made, train: str, seen: Keys, written: Written) -> tuple[dict[str, pa.RecordBatch], Keys]:
+def _drop_seen(made: Made, train: str, seen: Keys, written: Written) -> tuple[dict[str, Examples], Keys]:
     """Drop the copies that say what a copy before them says; also return what was seen by now."""
-    copies = np.flatnonzero(made.keys)
-    if not len(copies):
+    found = made.examples.get(train)
+    if found is None or not found.keys.any():
         return made.examples, seen
-    keys = made.keys[copies]
+    copies = np.flatnonzero(found.keys)
+    keys = found.keys[copies]
     first = np.zeros(len(keys), dtype=np.bool_)
     first[np.unique(keys, return_index=True)[1]] = True
     fresh = first & ~np.isin(keys, seen, kind="sort")
     written.dropped["duplicate"] += int((~fresh).sum())
-    keep = np.ones(len(made.keys), dtype=np.bool_)
+    keep = np.ones(len(found.keys), dtype=np.bool_)
     keep[copies] = fresh
-    return {**made.examples, train: made.examples[train].filter(pa.array(keep))}, np.union1d(seen, keys)
+    return {**made.examples, train: found.take(np.flatnonzero(keep))}, np.union1d(seen, keys)
 
 
 def _count_copies(batch: pa.RecordBatch) -> int:

@@ -66,7 +66,10 @@ class ShardRecord(_Record):
 
 
 class SplitRecord(_Record):
-    """The rows, tokens and shards of one split. `trained_tokens` counts labels that are not ignored."""
+    """The rows, tokens and shards of one split.
+
+    `trained_tokens` counts labels that are not ignored; where a label is of the whole row, it counts the rows.
+    """
 
     rows: int
     tokens: int
@@ -85,6 +88,8 @@ class Manifest(_Record):
     rows: RowCounts
     rejected_by_reason: dict[str, int]
     label_names: tuple[str, ...] | None
+    has_pairs: bool = False
+    """Whether a row has two texts."""
     tokenizer: TokenizerRecord
     chat_template_digest: str | None
     splits: dict[str, SplitRecord]
@@ -97,6 +102,8 @@ class Manifest(_Record):
     """The shares of the labels of the training part before and after, and the weights of classes."""
     augmentation: dict[str, Any] | None = None
     """Of each step how many copies were made, unchanged or a duplicate; and why others were dropped."""
+    statistics: dict[str, Any] = Field(default_factory=dict)
+    """Lengths, padding and cuts of each split, characters a token by script, and ids that the training part lacks."""
     files: dict[str, str]
     """Digests of the other files of the dataset, by name."""
 

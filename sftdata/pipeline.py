@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import sftdata
 from sftdata.errors import NothingToWrite, RecipeError
 from sftdata.examples import SecondPass, Written, write_examples
+from sftdata.fitting import begin_own_tokenizer, fit_on_training_rows
 from sftdata.ledger import Ledger
 from sftdata.manifest import InputFile, Manifest, TokenizerRecord, digest_file, digest_text
 from sftdata.recipe import Recipe
@@ -27,7 +28,15 @@ from sftdata.sources.source import Source
 from sftdata.sources.sql import anonymize
 from sftdata.spilling import FirstPass, Report, Spilled, spill
 from sftdata.stages.deduplication import make_comparison
-from sftdata.stages.tokenization import Tokenization, make_renderer, texts_to_prove
+from sftdata.stages.tokenization import (
+    Tokenization,
+    find_pair_template,
+    find_target_wrapping,
+    make_renderer,
+    texts_to_prove,
+    without_template,
+)
+from sftdata.statistics import characters_per_token
 from sftdata.text.fields import text_fields
 from sftdata.text.segmentation import Segmenter, read_dictionary
 from sftdata.tokenizers.backends import Proof, choose_backend
@@ -38,6 +47,9 @@ from sftdata.validation import require_records
 
 PROOF_ROWS = 10_000
 """Rows of the data from which a fast backend is proved, spread evenly over all chunks."""
+
+MEASURED_TEXTS = 1000
+"""About so many of them tell how many characters a token stands for."""
 
 Watch = Callable[[str, int, int], None]
 """Told the stage, how much of it is done and how much there is: bytes while reading, rows afterwards."""
@@ -74,7 +86,8 @@ def prepare(
         append_rejected(rejected_file, selection.rejected, sources, ledger)
         ledger.duplicates = len(selection.duplicates)
         ledger.check_limit(recipe.max_rejected, str(rejected_file))
-        tokenization, proof = prove_backend(replace(tokenization, label_names=selection.labels), recipe, chunks)
+        tokenization = fit_on_training_rows(tokenization, chunks, selection, load_segmenter(recipe), workers)
+        tokenization, proof, fit = prove_backend(replace(tokenization, label_names=selection.labels), recipe, chunks)
         second = replace(second, tokenization=tokenization, names=selection.names, taken=find_taken(chunks, second))
         size, told = recipe.output.shard_size, lambda done: watch("tokenize and write", done, len(selection.parts))
         written = write_examples(work, chunks, selection, second, size, workers, told)
@@ -84,7 +97,7 @@ def prepare(
         if not ledger.written:
             raise NothingToWrite(f"every row was rejected while tokenising; see {rejected_file}")
         files = write_extras(work, tokenization, selection, written)
-        manifest = describe(recipe, sources, ledger, tokenization, proof, selection, written, cleaning, files)
+        manifest = describe(recipe, sources, ledger, tokenization, proof, fit, selection, written, cleaning, files)
         publish(work, [*written.splits, "tokenizer", *(name for name in files if "/" not in name)], manifest)
     return manifest
 
@@ -95,10 +108,21 @@ def start_tokenization(recipe: Recipe, schema: Schema) -> Tokenization:
         raise RecipeError("schema", [f"'{schema.name}' is for {schema.task}, but the recipe's task is {recipe.task}"])
     settings = recipe.tokenize
     template = recipe.resolve(settings.chat_template) if settings.chat_template else None
-    tokenizer = load_tokenizer(settings.tokenizer, recipe.base, template)
+    is_plain_text = recipe.task == Task.CAUSAL_LM and "text" in schema.parts
+    has_turns = recipe.task == Task.CAUSAL_LM and not is_plain_text and settings.chat_template is not False
+    if settings.tokenizer is None:
+        tokenizer = begin_own_tokenizer(settings, recipe.task, template, has_turns=has_turns)
+    else:
+        tokenizer = load_tokenizer(settings.tokenizer, recipe.base, template)
+    if is_plain_text or settings.chat_template is False:
+        tokenizer = without_template(tokenizer)
     if recipe.task == Task.CAUSAL_LM:
-        make_renderer(tokenizer)
-    return Tokenization(recipe.task, tokenizer, settings)
+        make_renderer(tokenizer, settings)
+    if recipe.task == Task.SEQ2SEQ:
+        find_target_wrapping(tokenizer)
+    if schema.has_pairs:
+        find_pair_template(tokenizer)
+    return Tokenization(recipe.task, tokenizer, settings, has_pairs=schema.has_pairs, is_plain_text=is_plain_text)
 
 
 def start_passes(
@@ -110,14 +134,12 @@ def start_passes(
         UsageError: with what does not fit.
     """
     cleaner = evaluation = augmenter = None
-    segmenter = Segmenter(read_dictionary(recipe.resolve(recipe.dictionary)) if recipe.dictionary else ())
+    segmenter = load_segmenter(recipe)
     if recipe.clean:
         from sftdata.text.cleaner import make_cleaner
 
-        count = TokenCounter(tokenization.tokenizer)
-        cleaner = make_cleaner(
-            recipe.clean, text_fields(recipe.task), recipe.base, segmenter=segmenter, count_tokens=count
-        )
+        texts, count = text_fields(recipe.task, has_pairs=schema.has_pairs), TokenCounter(tokenization.tokenizer)
+        cleaner = make_cleaner(recipe.clean, texts, recipe.base, segmenter=segmenter, count_tokens=count)
     if recipe.decontaminate:
         from sftdata.evaluation_texts import read_evaluation
 
@@ -125,9 +147,10 @@ def start_passes(
     if recipe.augment:
         from sftdata.augmentation import make_augmenter
 
-        augmenter = make_augmenter(recipe.augment, recipe.task, recipe.base, segmenter)
+        augmenter = make_augmenter(recipe.augment, recipe.task, recipe.base, segmenter, has_pairs=schema.has_pairs)
     try:
-        comparison = make_comparison(recipe.task, recipe.deduplicate) if needs_comparison(recipe) else None
+        compares, has_pairs = needs_comparison(recipe), schema.has_pairs
+        comparison = make_comparison(recipe.task, recipe.deduplicate, has_pairs=has_pairs) if compares else None
     except ValueError as cause:
         raise RecipeError("deduplicate", [str(cause)]) from None
     group, oversample = find_group(recipe, schema), recipe.balance and recipe.balance.oversample
@@ -135,6 +158,11 @@ def start_passes(
     length = recipe.split.stratify == "length"
     first = FirstPass(schema, folder, cleaner, evaluation, comparison, group, length, augmenter is not None)
     return first, SecondPass(tokenization, (), recipe.split.seed, recipe.split.folds is not None, has_copies, augmenter)
+
+
+def load_segmenter(recipe: Recipe) -> Segmenter:
+    """Return what cuts Chinese, with the recipe's own words."""
+    return Segmenter(read_dictionary(recipe.resolve(recipe.dictionary)) if recipe.dictionary else ())
 
 
 def find_group(recipe: Recipe, schema: Schema) -> str | None:
@@ -192,11 +220,19 @@ def drop_repeated(
     return [chunk.without(row_ids) for chunk in chunks]
 
 
-def prove_backend(tokenization: Tokenization, recipe: Recipe, chunks: Sequence[Spilled]) -> tuple[Tokenization, Proof]:
-    """Choose the encoder: the fast one where it equals the reference on a sample of this data."""
+def prove_backend(
+    tokenization: Tokenization, recipe: Recipe, chunks: Sequence[Spilled]
+) -> tuple[Tokenization, Proof, dict[str, Any]]:
+    """Choose the encoder: a fast one where it equals the reference on a sample of this data.
+
+    Also tells how many characters a token stands for in a part of that sample.
+    """
     sample = pl.concat([_sample(chunk, -(-PROOF_ROWS // len(chunks))) for chunk in chunks])
-    proof = choose_backend(tokenization.tokenizer, recipe.tokenize.backend, texts_to_prove(sample, tokenization))
-    return replace(tokenization, proof=proof), proof
+    texts = texts_to_prove(sample, tokenization)
+    proof = choose_backend(tokenization.tokenizer, recipe.tokenize.backend, texts)
+    tokenization = replace(tokenization, proof=proof)
+    some = texts.gather_every(max(1, len(texts) // MEASURED_TEXTS))
+    return tokenization, proof, characters_per_token(some, tokenization.backend.encode(some)[1])
 
 
 def find_taken(chunks: Sequence[Spilled], second: SecondPass) -> NDArray[np.uint64] | None:
@@ -239,6 +275,7 @@ def describe(
     ledger: Ledger,
     tokenization: Tokenization,
     proof: Proof,
+    fit: dict[str, Any],
     selection: Selection,
     written: Written,
     cleaning: Sequence[Report],
@@ -255,6 +292,7 @@ def describe(
         rows=ledger.close(),
         rejected_by_reason=ledger.by_reason(),
         label_names=tokenization.label_names,
+        has_pairs=tokenization.has_pairs,
         tokenizer=TokenizerRecord(
             name=tokenizer.name,
             digest=tokenizer.digest,
@@ -271,6 +309,11 @@ def describe(
         augmentation={"steps": written.steps, "dropped": dict(sorted(written.dropped.items()))}
         if written.steps
         else None,
+        statistics={
+            "splits": {name: counts.describe(recipe.tokenize.max_length) for name, counts in written.counts.items()},
+            "characters_per_token": fit,
+            "vocabulary": written.vocabulary.describe(),
+        },
         files=files,
     )
 

@@ -15,13 +15,13 @@ from sftdata.settings.deduplication import DecontaminateSettings, DeduplicateSet
 from sftdata.settings.limits import Limit
 from sftdata.settings.sources import SourceSettings
 from sftdata.settings.splitting import SplitSettings
-from sftdata.settings.tokenizing import TokenizeSettings
+from sftdata.settings.tokenizing import TokenizeSettings, TrainTokenizerSettings
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-TASKS = (Task.TEXT_CLASSIFICATION, Task.CAUSAL_LM)
-"""The tasks that rows can be prepared for."""
+TRAINED = (Task.TEXT_CLASSIFICATION, Task.CAUSAL_LM)
+"""The tasks that models can be trained for."""
 
 _STRATA: dict[Task, tuple[str, ...]] = {
     Task.TEXT_CLASSIFICATION: ("label",),
@@ -29,6 +29,16 @@ _STRATA: dict[Task, tuple[str, ...]] = {
     Task.REGRESSION: ("score",),
 }
 """What a split of each task can be stratified by, beside the length."""
+
+_OWNERS = {
+    "chat_template": Task.CAUSAL_LM,
+    "chat_template_arguments": Task.CAUSAL_LM,
+    "date": Task.CAUSAL_LM,
+    "train_on": Task.CAUSAL_LM,
+    "max_target_length": Task.SEQ2SEQ,
+    "label_all_pieces": Task.TOKEN_CLASSIFICATION,
+}
+"""Settings of `tokenize` that only one task has."""
 
 
 def parse_size(value: Any) -> Any:
@@ -158,13 +168,6 @@ class Recipe(Settings):
 
     # Checks of fields, not of the whole model: pydantic runs the latter only where no field has a fault.
 
-    @field_validator("task")
-    @classmethod
-    def _check_task(cls, task: Task) -> Task:
-        if task not in TASKS:
-            raise ValueError(f"found {str(task)!r}, which can be validated only; expected {' or '.join(TASKS)}")
-        return task
-
     @field_validator("sources")
     @classmethod
     def _check_sources(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
@@ -186,6 +189,9 @@ class Recipe(Settings):
         task = info.data.get("task")
         if balance and task and not set(_STRATA.get(task, ())) & {"label", "labels"}:
             raise ValueError(f"a {task} task has no labels to balance; leave balance out")
+        copies = balance and (balance.oversample or balance.undersample or balance.weights == "effective")
+        if copies and task == Task.MULTILABEL:
+            raise ValueError(f"a {task} task can be balanced by `weights: balanced` alone, for labels share their rows")
         return balance
 
     @field_validator("augment")
@@ -197,12 +203,51 @@ class Recipe(Settings):
             raise ValueError(f"{factored[0]}.factors: a {task} task has no labels; leave factors out")
         return steps
 
+    @field_validator("train")
+    @classmethod
+    def _check_train(cls, train: TrainSettings | None, info: ValidationInfo) -> TrainSettings | None:
+        task = info.data.get("task")
+        if train and task and task not in TRAINED:
+            raise ValueError(refuse_training(task))
+        return train
+
     @field_validator("tokenize")
     @classmethod
     def _check_tokenize(cls, tokenize: TokenizeSettings, info: ValidationInfo) -> TokenizeSettings:
-        if info.data.get("task", Task.CAUSAL_LM) != Task.CAUSAL_LM and tokenize.chat_template:
-            raise ValueError("chat_template: only a causal_lm task renders a chat template; leave it out")
+        task, default = info.data.get("task"), TokenizeSettings(tokenizer="-")
+        faults = [
+            f"{name}: only a {owner} task has it; leave it out"
+            for name, owner in _OWNERS.items()
+            if task not in (None, owner) and getattr(tokenize, name) != getattr(default, name)
+        ]
+        if task == Task.SEQ2SEQ and tokenize.overflow == "split":
+            why = "the parts of a source and of its target would not correspond"
+            faults.append(f"overflow: found 'split', expected reject or truncate; {why}")
+        if own := tokenize.train_tokenizer:
+            faults += _find_own_faults(own, task, info.data.get("clean"))
+        if faults:
+            raise ValueError("; ".join(faults))
         return tokenize
+
+
+def _find_own_faults(own: TrainTokenizerSettings, task: Task | None, clean: CleanSettings | None) -> list[str]:
+    """Say what a tokenizer cannot do that is fitted once the training part is known."""
+    faults = []
+    if task == Task.CAUSAL_LM and own.segmenter in ("whitespace", "nltk"):
+        why = "it forgets the spaces, so that no label could be proved; take bpe, char, or word with jieba"
+        faults.append(f"train_tokenizer.segmenter: found {own.segmenter!r} for {task}: {why}")
+    if clean and clean.tokens is not None:
+        why = "rows are cleaned before it is fitted; give `tokenizer`, or filter by `characters` or `words`"
+        faults.append(f"train_tokenizer: clean.tokens counts tokens, but {why}")
+    return faults
+
+
+def refuse_training(task: Task) -> str:
+    """Say why there is no training for a task, and what to do."""
+    return (
+        f"rows for {task} can be prepared, but sftdata trains {' and '.join(TRAINED)} only; "
+        "leave `train` out, and train with transformers.Trainer on the shards"
+    )
 
 
 def load_recipe(path: str | Path) -> Recipe:

@@ -45,14 +45,15 @@ PAIRS = pl.List(STRINGS)
 """Earlier exchanges, each an instruction and its response."""
 
 FIELDS: dict[Task, dict[str, pl.DataType]] = {
-    Task.TEXT_CLASSIFICATION: {"text": pl.String(), "label": pl.String()},
-    Task.MULTILABEL: {"text": pl.String(), "labels": STRINGS},
-    Task.REGRESSION: {"text": pl.String(), "score": pl.Float64()},
+    Task.TEXT_CLASSIFICATION: {"text": pl.String(), "text_pair": pl.String(), "label": pl.String()},
+    Task.MULTILABEL: {"text": pl.String(), "text_pair": pl.String(), "labels": STRINGS},
+    Task.REGRESSION: {"text": pl.String(), "text_pair": pl.String(), "score": pl.Float64()},
     Task.TOKEN_CLASSIFICATION: {"tokens": STRINGS, "tags": STRINGS},
     Task.SEQ2SEQ: {"source_text": pl.String(), "target_text": pl.String()},
     Task.CAUSAL_LM: {"messages": MESSAGES, "tools": pl.String()},
 }
-"""The columns that a row of each task has beside its provenance; `tools` is a JSON array of tool schemas, or null."""
+"""The columns that a row of each task has beside its provenance. `text_pair` is the second of two texts, null in all
+rows of a source that has single texts; `tools` is a JSON array of tool schemas, or null."""
 
 PROVENANCE: dict[str, pl.DataType] = {"row_id": pl.String(), "source": pl.String(), "record": pl.Int64()}
 

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     import pandera.polars as pa
 
 PARTS: dict[Task, tuple[tuple[frozenset[str], frozenset[str]], ...]] = {
-    Task.TEXT_CLASSIFICATION: ((frozenset({"text", "label"}), frozenset()),),
-    Task.MULTILABEL: ((frozenset({"text", "labels"}), frozenset()),),
-    Task.REGRESSION: ((frozenset({"text", "score"}), frozenset()),),
+    Task.TEXT_CLASSIFICATION: ((frozenset({"text", "label"}), frozenset({"text_pair"})),),
+    Task.MULTILABEL: ((frozenset({"text", "labels"}), frozenset({"text_pair"})),),
+    Task.REGRESSION: ((frozenset({"text", "score"}), frozenset({"text_pair"})),),
     Task.TOKEN_CLASSIFICATION: ((frozenset({"tokens", "tags"}), frozenset()),),
     Task.SEQ2SEQ: ((frozenset({"source", "target"}), frozenset()),),
     Task.CAUSAL_LM: (
         (frozenset({"messages"}), frozenset({"system", "tools"})),
         (frozenset({"instruction", "response"}), frozenset({"input", "system", "history"})),
         (frozenset({"prompt", "completion"}), frozenset({"system"})),
+        (frozenset({"text"}), frozenset()),
     ),
 }
 """The parts that columns can play in each task: alternatives of (required, optional)."""
@@ -55,10 +56,16 @@ class Schema(Settings):
     """Checks across columns by a name of one's own: an expression in polars' SQL (`closed >= opened`), true where a row
     is good, or `{function: module:name}`, which pandera calls with the whole frame."""
     parts: dict[str, str] = Field(default_factory=dict, validate_default=True)
-    """Part to column: `text` and `label`; `messages`; or `instruction`, `response`, `input`, `system`; and so on."""
+    """Part to column: `text` and `label`; both with a second text, `text_pair`; `messages`; or `instruction`,
+    `response`, `input`, `system`; and so on."""
 
     _judge: Any = PrivateAttr(default=None)
     _judge_name: str | None = PrivateAttr(default=None)
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether each row has two texts."""
+        return "text_pair" in self.parts
 
     @property
     def judge(self) -> "pa.DataFrameSchema | None":

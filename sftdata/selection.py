@@ -16,7 +16,7 @@ from sftdata.duplicates.spill import Chunk
 from sftdata.errors import LeakError, NothingToWrite, RecipeError
 from sftdata.ledger import UNDERSAMPLED
 from sftdata.recipe import Recipe
-from sftdata.records import no_rejections, reject
+from sftdata.records import Task, no_rejections, reject
 from sftdata.settings.balancing import BalanceSettings
 from sftdata.settings.splitting import SplitSettings
 from sftdata.spilling import Spilled
@@ -24,6 +24,7 @@ from sftdata.stages.audit import audit_split
 from sftdata.stages.balancing import Balanced, balance_rows
 from sftdata.stages.deduplication import Comparison
 from sftdata.stages.splitting import Assignment, split_slim
+from sftdata.text.fields import flatten
 
 ROUNDS = 3
 """How often a split is made again when the audit finds near-duplicates that the search has missed."""
@@ -38,7 +39,7 @@ class Selection:
         parts: position in `names`, -1 for rows that do not go on; int8, shape `[rows]`.
         fold: the fold of each row of the training part, else -1; int32, shape `[rows]`. None without folds.
         copies: how often a row stands in its split; int32, shape `[rows]`.
-        labels: the labels of the training part, sorted; None where rows have none.
+        labels: the labels or tags of the training part, sorted; None where rows have none.
         duplicates: dropped rows, as `duplicates.finding.DUPLICATES`.
         rejected: rows in conflict, or left out of the balance, as `records.REJECTED`.
         split: how near the split came to what was wished, and what crosses it.
@@ -81,19 +82,47 @@ def select_rows(chunks: Sequence[Spilled], recipe: Recipe, comparison: Compariso
         raise NothingToWrite("every row was rejected; nothing is left to split")
     assignment, crossing = _split(slim, chunks, kept, recipe.split, comparison, folder)
     of_train = slim.filter(pl.Series(assignment.parts == 0))
-    labels = of_train["label"].unique().sort().to_list() if "label" in slim.columns else None
+    has_tags, trained = recipe.task == Task.TOKEN_CLASSIFICATION, _spread(assignment.parts == 0, kept, False)
+    labels = _find_tags(chunks, trained) if has_tags else _find_labels(of_train)
     copies, told = _balance(slim, assignment, recipe.balance, recipe.split.seed)
     return Selection(
         names=assignment.names,
         parts=_spread(np.where(copies > 0, assignment.parts, -1).astype(np.int8), kept, -1),
         fold=None if assignment.fold is None else _spread(assignment.fold, kept, -1),
         copies=_spread(copies, kept, 0),
-        labels=None if labels is None else tuple(labels),
+        labels=labels,
         duplicates=duplicates,
         rejected=pl.concat([rejected, _reject_left_out(chunks, _spread(copies == 0, kept, False))]),
         split={**asdict(assignment.report), "crossing": crossing},
         balance=told,
     )
+
+
+def _find_labels(of_train: pl.DataFrame) -> tuple[str, ...] | None:
+    """Return the labels of the training part, sorted; None where rows have none.
+
+    Raises:
+        NothingToWrite: when rows have lists of labels, and those of the training part are all empty.
+    """
+    if "label" in of_train.columns:
+        return tuple(of_train["label"].unique().sort())
+    if "labels" not in of_train.columns:
+        return None
+    labels = of_train["labels"].explode(empty_as_null=False).drop_nulls().unique().sort()
+    if not len(labels):
+        raise NothingToWrite("no row of the training part has a label, so there is none to learn")
+    return tuple(labels)
+
+
+def _find_tags(chunks: Sequence[Spilled], of_train: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return the tags of the training part, sorted, but `O` first, so that 0 is no entity, as in CoNLL-2003.
+
+    Only the names stay in memory: `slim` rows have no tags, and each chunk is read again.
+    """
+    found: set[str] = set()
+    for read in _reads(chunks, of_train):
+        found.update(flatten(read()["tags"]).drop_nulls().unique())
+    return tuple(sorted(found, key=lambda tag: (tag != "O", tag)))
 
 
 def needs_comparison(recipe: Recipe) -> bool:

@@ -18,7 +18,7 @@ from sftdata.screening import THREADS, Screened, all_chunks, check_chunk, descri
 from sftdata.sources import Chunk
 from sftdata.sources.conversations import to_fields
 from sftdata.sources.source import Source
-from sftdata.stages.deduplication import INPUTS, Comparison, sign_rows
+from sftdata.stages.deduplication import Comparison, input_fields, sign_rows
 from sftdata.stages.validation import drop_rows
 from sftdata.text.fields import join_texts, text_fields
 from sftdata.uniqueness import make_keys
@@ -108,6 +108,11 @@ class FirstPass:
         """What the rows teach."""
         return cast("Task", self.schema.task)
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The fields that hold text."""
+        return text_fields(self.task, has_pairs=self.schema.has_pairs)
+
 
 def spill(sources: Iterable[Source], first: FirstPass, workers: int = 1) -> Iterator[tuple[Screened, Spilled, Report]]:
     """Take all sources through the first pass, in order, and keep the rows in files, so that memory stays bounded."""
@@ -134,7 +139,7 @@ def _change(rows: pl.DataFrame, first: FirstPass) -> tuple[pl.DataFrame, list[pl
     if first.evaluation:
         from sftdata.stages.decontamination import decontaminate_rows
 
-        result = decontaminate_rows(rows, first.evaluation, text_fields(first.task))
+        result = decontaminate_rows(rows, first.evaluation, first.texts)
         rows = result.kept
         lost.append(result.rejected)
     return rows, lost, report
@@ -159,10 +164,11 @@ def _write_chunk(rows: pl.DataFrame, chunk: Chunk, first: FirstPass) -> Spilled:
 def _slim(rows: pl.DataFrame, first: FirstPass) -> pl.DataFrame:
     slim = rows.select(*(name for name in ("row_id", "label", "labels", "score", "group") if name in rows.columns))
     if first.needs_length:
-        lengths = [join_texts(rows[name]).str.len_chars().fill_null(0) for name in text_fields(first.task)]
+        lengths = [join_texts(rows[name]).str.len_chars().fill_null(0) for name in first.texts]
         slim = slim.with_columns(pl.sum_horizontal(lengths).alias("length"))
     if first.needs_key:
         from sftdata.stages.augmentation import text_keys
 
-        slim = slim.with_columns(pl.Series("key", text_keys(rows, INPUTS[first.task]), dtype=pl.UInt64))
+        inputs = input_fields(first.task, has_pairs=first.schema.has_pairs)
+        slim = slim.with_columns(pl.Series("key", text_keys(rows, inputs), dtype=pl.UInt64))
     return slim

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is import
 import hypothesis
 import pytest
 import tokenizers
-from examples import make_conversations, make_texts, write_jsonl
+from examples import make_conversations, make_pairs, make_tagged, make_texts, make_translations, write_jsonl
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 # Machines that run tests are of any speed, so no example is too slow; CI tries the same examples every time.
@@ -78,6 +80,18 @@ def text_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def pair_tokenizer(text_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, but the second text of a pair is of another type, as with BERT."""
+    folder = tmp_path_factory.mktemp("pair-tokenizer")
+    tokenizer = json.loads((text_tokenizer / "tokenizer.json").read_text())
+    for part in tokenizer["post_processor"]["pair"][3:]:
+        next(iter(part.values()))["type_id"] = 1
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    shutil.copy(text_tokenizer / "tokenizer_config.json", folder)
+    return folder
+
+
 @pytest.fixture
 def text_recipe(tmp_path: Path, text_tokenizer: Path) -> Callable[..., Path]:
     """Write a text_classification recipe and its data; keyword arguments replace recipe keys."""
@@ -118,6 +132,101 @@ def chat_recipe(tmp_path: Path, chat_tokenizer: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def tag_recipe(tmp_path: Path, text_tokenizer: Path) -> Callable[..., Path]:
+    """Write a token_classification recipe and its data; keyword arguments replace recipe keys."""
+
+    def write(rows: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
+        write_jsonl(tmp_path / "tagged.jsonl", make_tagged(100) if rows is None else rows)
+        recipe = {
+            "task": "token_classification",
+            "schema": "tokens_tags",
+            "sources": [{"path": "tagged.jsonl"}],
+            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 7},
+            "tokenize": {"tokenizer": str(text_tokenizer), "max_length": 64},
+            "output": {"dir": "out"},
+        }
+        path = tmp_path / "recipe.yaml"
+        path.write_text(json.dumps({**recipe, **changes}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def translation_recipe(tmp_path: Path, chat_tokenizer: Path) -> Callable[..., Path]:
+    """Write a seq2seq recipe and its data; keyword arguments replace recipe keys."""
+
+    def write(rows: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
+        write_jsonl(tmp_path / "translations.jsonl", make_translations(100) if rows is None else rows)
+        recipe = {
+            "task": "seq2seq",
+            "schema": "source_target",
+            "sources": [{"path": "translations.jsonl"}],
+            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 7},
+            "tokenize": {"tokenizer": str(chat_tokenizer), "max_length": 64},
+            "output": {"dir": "out"},
+        }
+        path = tmp_path / "recipe.yaml"
+        path.write_text(json.dumps({**recipe, **changes}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def pair_recipe(tmp_path: Path, pair_tokenizer: Path) -> Callable[..., Path]:
+    """Write a recipe, its schema and its data for pairs of texts; keyword arguments replace recipe keys."""
+
+    def write(rows: list[dict[str, Any]] | None = None, task: str = "text_classification", **changes: Any) -> Path:
+        rows = make_pairs(200) if rows is None else rows
+        write_jsonl(tmp_path / "pairs.jsonl", rows)
+        label = {"text_classification": "label", "multilabel": "labels", "regression": "score"}[task]
+        dtype = {"label": "str", "labels": "list[str]", "score": "float"}[label]
+        columns = {"text": {"dtype": "str"}, "other": {"dtype": "str"}, label: {"dtype": dtype}}
+        parts = {"text": "text", "text_pair": "other", label: label}
+        schema = {"name": "pairs", "task": task, "columns": columns, "parts": parts}
+        (tmp_path / "pairs.schema.yaml").write_text(json.dumps(schema))
+        recipe = {
+            "task": task,
+            "schema": "pairs.schema.yaml",
+            "sources": [{"path": "pairs.jsonl"}],
+            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "stratify": label, "seed": 7},
+            "tokenize": {"tokenizer": str(pair_tokenizer), "max_length": 64},
+            "output": {"dir": "out"},
+        }
+        path = tmp_path / "recipe.yaml"
+        path.write_text(json.dumps({**recipe, **changes}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def multilabel_recipe(text_recipe: Callable[..., Path]) -> Callable[..., Path]:
+    """Write a recipe for single texts with any number of labels, and its data."""
+    return partial(_relabelled, text_recipe, "multilabel", "text_multilabel", "labels")
+
+
+@pytest.fixture
+def regression_recipe(text_recipe: Callable[..., Path]) -> Callable[..., Path]:
+    """Write a recipe for single texts with a score, and its data."""
+    return partial(_relabelled, text_recipe, "regression", "text_score", "score")
+
+
+def _relabelled(
+    write: Callable[..., Path],
+    task: str,
+    schema: str,
+    label: str,
+    rows: list[dict[str, Any]] | None = None,
+    **changes: Any,
+) -> Path:
+    rows = [{"text": row["text"], label: row[label]} for row in make_pairs(200)] if rows is None else rows
+    split = {"train": 0.8, "validation": 0.1, "test": 0.1, "stratify": label, "seed": 7}
+    return write(rows, **{"task": task, "schema": schema, "split": split, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,20 @@ def make_texts(count: int) -> list[dict[str, str]]:
     ]
 
 
+def make_pairs(count: int) -> list[dict[str, Any]]:
+    """Return distinct pairs of texts, each with a label, up to two labels, and a score."""
+    labels = [["animal"], ["animal", "place"], [], ["place"], ["thing"]]
+    return [
+        {
+            **row,
+            "other": f"{WORDS[i // 3 % 17]} worth {i % 7}",
+            "labels": labels[i % 5],
+            "score": (i * 37 % 100) / 8 - 6,
+        }
+        for i, row in enumerate(make_texts(count))
+    ]
+
+
 def make_conversations(count: int) -> list[dict[str, Any]]:
     """Return conversations of several shapes, some with Chinese, emoji and odd white space."""
     odd = [
@@ -41,6 +55,25 @@ def make_conversations(count: int) -> list[dict[str, Any]]:
             turns.append({"role": "assistant", "content": f"{odd[(i + turn) % len(odd)]} {i}"})
         rows.append({"messages": turns})
     return rows
+
+
+def make_tagged(count: int) -> list[dict[str, list[str]]]:
+    """Return distinct sentences of words and of Chinese characters, with tags of BIO."""
+    rows = []
+    for i in range(count):
+        words, tags = [*WORDS[i % 12 :][:3], str(i), "in"], ["O"] * 5
+        words += ["Paris", "Texas"][: 1 + i % 2] if i % 3 else list("北京")
+        tags += ["B-LOC", "I-LOC"][: len(words) - 5]
+        rows.append({"tokens": words, "tags": tags})
+    return rows
+
+
+def make_translations(count: int) -> list[dict[str, str]]:
+    """Return distinct sources and targets."""
+    return [
+        {"source": f"{WORDS[i % 17]} {WORDS[i // 17 % 17]} number {i}", "target": f"第{i}个 {WORDS[i % 5]}。"}
+        for i in range(count)
+    ]
 
 
 def as_rows(conversations: list[Any]) -> pl.DataFrame:

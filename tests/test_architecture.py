@@ -16,15 +16,15 @@ FILES = {
 }
 
 LAYERS = [
-    {"errors", "records"},
-    {"checks", "row_checks", "documents", "functions", "manifest"},
+    {"arrays", "errors", "records"},
+    {"checks", "row_checks", "documents", "functions", "manifest", "statistics"},
     {"rules", "expressions", "pandera_schemas"},
     {"column", "settings", "recipe", "schema", "ledger", "engine", "plan"},
     {"tokenizers", "shards", "sources", "text"},
     {"stages"},
     {"rejections", "uniqueness", "duplicates"},
     {"screening", "validation", "spilling", "augmentation", "evaluation_texts"},
-    {"selection", "examples"},
+    {"selection", "examples", "fitting"},
     {"pipeline", "report", "training", "proposal", "editor_schemas"},
     {"cli", ""},
 ]

@@ -34,6 +34,17 @@ def test_a_frame_gets_copies_with_its_own_columns():
     assert made.counts == {"synonym_replacement": {"made": 3, "unchanged": 0, "duplicate": 0}}
 
 
+def test_both_texts_of_pairs_change():
+    frame = FRAME.with_columns(answer=pl.Series(["a clever movie", "another story", "a bad film"]))
+    made = augment(frame, [{"random_swap": {"rate": 1.0}}], text="review", text_pair="answer", row_id="key").rows
+    assert made.columns == ["review", "stars", "key", "answer", "row_id", "parent_id"]
+    assert made["answer"][1] == "story another"
+    assert made["review"][1] != FRAME["review"][1]
+    for wrong in ("nothing", "length"):
+        with pytest.raises(UsageError, match="nothing|two texts"):
+            augment(frame.with_columns(length=1), [{"random_swap": {}}], text="review", text_pair=wrong)
+
+
 def test_rows_have_numbers_where_no_id_is_named():
     assert augment(FRAME, [{"random_deletion": {}}], text="review").rows["parent_id"].to_list()[0] == "1"
 

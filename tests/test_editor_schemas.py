@@ -115,7 +115,6 @@ def test_every_check_is_there_with_its_description():
 CHANGES = {
     "recipe": [
         ("task: causal_lm", "task: nonsense"),
-        ("task: causal_lm", "task: seq2seq"),
         ("schema: alpaca", "schema: 5"),
         ("schema: alpaca", "schemas: alpaca"),
         ("output: {dir: out}", "output: out"),

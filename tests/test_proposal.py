@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from examples import make_conversations, make_texts, write_jsonl
+from examples import make_conversations, make_pairs, make_tagged, make_texts, make_translations, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import json_values, quick, texts
@@ -20,7 +20,7 @@ from strategies import json_values, quick, texts
 from sftdata.errors import NothingToWrite, OutputError, SourceError, TokenizerError
 from sftdata.pipeline import prepare
 from sftdata.proposal import init
-from sftdata.recipe import TASKS, load_recipe
+from sftdata.recipe import load_recipe
 from sftdata.schema import load_schema
 from sftdata.settings.sources import SourceSettings
 from sftdata.validation import validate
@@ -104,11 +104,9 @@ def test_rows_of_every_shipped_schema_are_known_and_accepted(tmp_path, name, wri
     assert schema.task == load_schema(name).task
     assert dict(written.proposal.draft.parts) == parts
     assert set(parts.items()) <= set(schema.parts.items())
-    assert (written.recipe is not None) == (schema.task in TASKS)
-    if written.recipe:
-        recipe = load_recipe(written.recipe)
-        assert recipe.task == schema.task
-        assert load_schema(recipe.schema_name, recipe.base) == schema
+    recipe = load_recipe(written.recipe)
+    assert recipe.task == schema.task
+    assert load_schema(recipe.schema_name, recipe.base) == schema
 
 
 @pytest.mark.parametrize("name", ["alpaca", "sharegpt", "messages", "prompt_completion", "tools"])
@@ -133,12 +131,38 @@ def test_many_labels_are_not_listed(tmp_path):
     assert "150 labels, from topic 0 (6) to topic 99 (6)" in written.recipe.read_text()
 
 
+@pytest.mark.parametrize("rows", [make_tagged(60), make_translations(60)], ids=["tags", "translations"])
+def test_words_with_tags_and_sources_with_targets_can_be_prepared_as_proposed(tmp_path, text_tokenizer, rows):
+    written = init(str(write_jsonl(tmp_path / "data.jsonl", rows)), tmp_path / "it.yaml", str(text_tokenizer))
+    assert prepare(load_recipe(written.recipe)).rows.written == 60
+
+
 def test_what_init_writes_can_be_prepared(tmp_path, text_tokenizer):
     path = write_jsonl(tmp_path / "data.jsonl", make_texts(200))
     written = init(str(path), tmp_path / "made" / "it.yaml", str(text_tokenizer))
     manifest = prepare(load_recipe(written.recipe))
     assert (manifest.rows.read, manifest.rows.written) == (200, 200)
     assert manifest.label_names == ("animal", "place", "thing")
+
+
+def test_pairs_are_prepared_as_proposed(tmp_path, pair_tokenizer):
+    pairs = [(row["text"], row["other"], row["label"]) for row in make_pairs(200)]
+    rows = [dict(zip(("premise", "hypothesis", "label"), pair, strict=True)) for pair in pairs]
+    path = write_jsonl(tmp_path / "data.jsonl", rows)
+    written = init(str(path), tmp_path / "made" / "it.yaml", str(pair_tokenizer))
+    manifest = prepare(load_recipe(written.recipe))
+    assert manifest.has_pairs
+    assert (manifest.rows.written, manifest.label_names) == (200, ("animal", "place", "thing"))
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_what_cannot_be_trained_is_not_proposed_for_training(tmp_path, task):
+    label = {"multilabel": "labels", "regression": "score"}[task]
+    rows = [{"text": row["text"], label: row[label]} for row in make_pairs(200)]
+    written = init(str(write_jsonl(tmp_path / "data.jsonl", rows)), tmp_path / "made.yaml")
+    text = written.recipe.read_text()
+    assert "# train" not in text
+    assert f"stratify: {label}" in text
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".arrow", ".csv.gz"])

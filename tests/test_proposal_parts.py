@@ -98,6 +98,23 @@ def few(i):
         ({"source": few, "text": prose, "label": few}, Task.TEXT_CLASSIFICATION, {"text": "text", "label": "label"}),
         ({"text": prose, "target": few}, Task.TEXT_CLASSIFICATION, {"text": "text", "label": "target"}),
         ({"text": prose, "target": prose}, Task.SEQ2SEQ, {"source": "text", "target": "target"}),
+        (
+            {"idx": lambda i: i, "premise": prose, "hypothesis": prose, "label": few},
+            Task.TEXT_CLASSIFICATION,
+            {"text": "premise", "text_pair": "hypothesis", "label": "label"},
+        ),
+        (
+            {"Sentence2": prose, "Sentence1": prose, "score": lambda i: i / 3},
+            Task.REGRESSION,
+            {"text": "Sentence1", "text_pair": "Sentence2", "score": "score"},
+        ),
+        (
+            {"question": prose, "passage": prose, "labels": lambda i: ["a", "b"]},
+            Task.MULTILABEL,
+            {"text": "question", "text_pair": "passage", "labels": "labels"},
+        ),
+        ({"premise": prose, "hypothesis": prose}, Task.CAUSAL_LM, {"prompt": "premise", "completion": "hypothesis"}),
+        ({"text_a": prose, "label": few}, Task.TEXT_CLASSIFICATION, {"text": "text_a", "label": "label"}),
     ],
 )
 def test_task_and_parts(makers, task, parts):
@@ -111,7 +128,7 @@ def test_task_and_parts(makers, task, parts):
         ({"gloss": prose, "lexname": few}, "told by what is in the columns"),
         ({"text": prose, "rating": lambda i: i % 5}, "5 values"),
         ({"source": prose, "target": prose}, "could also be learnt as a conversation"),
-        ({"premise": prose, "hypothesis": prose, "label": few}, "hypothesis holds text too"),
+        ({"premise": prose, "hypothesis": prose, "note": prose, "label": few}, "note holds text too"),
         ({"prompt": prose, "chosen": prose, "rejected": prose}, "preference data"),
         ({"messages": lambda i: TURNS, "other": lambda i: TURNS}, "other holds conversations too"),
         ({"question": lambda i: [TURNS]}, "lists inside a list"),

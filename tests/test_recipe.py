@@ -60,7 +60,7 @@ def test_what_does_not_fit_the_task_is_told_with_the_other_faults(tmp_path):
     assert found[2].startswith("line 7: colour: unknown key")
     found = faults_of(tmp_path, tokenize="{tokenizer: t, chat_template: x.jinja}")
     assert found == [
-        "line 4: tokenize: chat_template: only a causal_lm task renders a chat template; leave it out",
+        "line 4: tokenize: chat_template: only a causal_lm task has it; leave it out",
     ]
 
 

@@ -23,7 +23,7 @@ class Written:
 def init(file: str, out: Path | None = None, tokenizer: str | None = None) -> Written:
     """Look at `file` and write a recipe and, where none that ships fits, a schema beside it.
 
-    A task that cannot be prepared yet gets a schema alone.
+    Where no task is found there is a schema alone.
 
     Args:
         file: a path, pattern or directory.
@@ -41,13 +41,13 @@ def init(file: str, out: Path | None = None, tokenizer: str | None = None) -> Wr
     for path in (recipe, schema):
         _refuse_existing(path)
     proposal = propose(file, tokenizer)
-    own = not (proposal.shipped and proposal.can_prepare)
-    if own:
+    has_task = proposal.draft.task is not None
+    if not proposal.shipped:
         _write(schema, write_schema(proposal))
-    if proposal.can_prepare:
+    if has_task:
         used = _seen_from(recipe, proposal.tokenizer) if Path(proposal.tokenizer).is_dir() else proposal.tokenizer
         _write(recipe, write_recipe(proposal, schema.name, _seen_from(recipe, file), used))
-    return Written(proposal, recipe if proposal.can_prepare else None, schema if own else None)
+    return Written(proposal, recipe if has_task else None, None if proposal.shipped else schema)
 
 
 def _refuse_existing(path: Path) -> None:

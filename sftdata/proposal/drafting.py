@@ -202,7 +202,9 @@ def _draft_other(profile: Profile, guess: Guess) -> DraftColumn:
 
 
 _DRAFTS = {
-    **dict.fromkeys(("text", "source", "target", "instruction", "response", "prompt", "completion"), _draft_text),
+    **dict.fromkeys(
+        ("text", "text_pair", "source", "target", "instruction", "response", "prompt", "completion"), _draft_text
+    ),
     **dict.fromkeys(("input", "system"), _draft_optional),
     "label": _draft_label,
     "labels": _draft_labels,

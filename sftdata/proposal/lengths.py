@@ -16,7 +16,7 @@ COUNTED = 10_000
 TURN = 8
 """Tokens that a chat template puts around a turn, at most, in the templates that we know."""
 AROUND = 2
-"""Tokens that an encoder's tokenizer puts around a text: `[CLS]` and `[SEP]`."""
+"""Tokens that an encoder's tokenizer puts around a text: `[CLS]` and `[SEP]`; for a second text one or two more."""
 
 RULE = "estimated: a token for each Chinese, Japanese or Korean character and for every 4 others"
 """How tokens are estimated. On real reviews a character of Chinese took 0.6 tokens with Qwen3 and DeepSeek-V3, 1.0 with
@@ -69,7 +69,8 @@ def measure_tokens(
     ends = [0, *accumulate(map(len, said))]
     counts = _count([text for texts in said for text in texts], tokenizer)
     totals = [sum(counts[start:end]) for start, end in pairwise(ends)]
-    around = [TURN * len(texts) if task == Task.CAUSAL_LM else AROUND for texts in said]
+    encoder = AROUND + 2 * ("text_pair" in parts)
+    around = [TURN * len(texts) if task == Task.CAUSAL_LM else encoder for texts in said]
     if task == Task.SEQ2SEQ:
         totals = [max(counts[start:end], default=0) for start, end in pairwise(ends)]
     how = f"counted with {tokenizer.name}" if tokenizer else RULE
@@ -105,7 +106,7 @@ def _find_texts(record: Mapping[str, Any], task: Task, parts: Mapping[str, str])
         return _texts_in(decode_cell(record.get(parts["tokens"])))
     if task == Task.CAUSAL_LM:
         return [text for part, name in parts.items() for text in _texts_of_part(part, record.get(name))]
-    return _texts_in(record.get(parts["text"]))
+    return _texts_in([record.get(parts[part]) for part in ("text", "text_pair") if part in parts])
 
 
 def _texts_of_part(part: str, value: Any) -> list[str]:

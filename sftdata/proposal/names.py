@@ -24,6 +24,14 @@ TEXT = (
     *("document", "description", "question", "query", "sms", "post", "abstract", "headline", "title", "prompt"),
     *("文本", "内容", "评论", "评价", "句子", "正文", "标题", "问题"),
 )
+PAIRS = (
+    *(("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("text", "text_pair")),
+    *(("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b"), ("sentence_a", "sentence_b"), ("s1", "s2")),
+    *(("question1", "question2"), ("question", "passage"), ("question", "sentence"), ("query", "passage")),
+    *(("query", "document"), ("前提", "假设"), ("句子1", "句子2"), ("文本1", "文本2")),
+)
+"""What the columns of two texts are called that have a label together."""
+
 LABEL = (
     *("label_text", "label_name", "label", "labels", "category", "class", "sentiment", "intent", "topic", "emotion"),
     *("tag", "target", "polarity", "y", "type", "标签", "类别", "分类", "情感"),
@@ -52,7 +60,7 @@ ID = ("id", "_id", "uuid", "guid", "uid", "idx", "index", "row_id", "key", "编�
 
 KNOWN = frozenset[str]().union(
     *(MESSAGES, SYSTEM, TOOLS, HISTORY, INSTRUCTION, INPUT, RESPONSE, PROMPT, COMPLETION, SOURCE, TARGET, LANGUAGES),
-    *(TEXT, LABEL, LABELS, SCORE, TOKENS, TAGS, ID),
+    *(TEXT, *PAIRS, LABEL, LABELS, SCORE, TOKENS, TAGS, ID),
 )
 """All of these names."""
 

@@ -158,15 +158,22 @@ def _transformation(columns: Columns) -> Guess | None:
 
 
 def _labelled(columns: Columns) -> Guess | None:
-    """Find a text with a label, labels or a score, at least one of the two by its name."""
-    by_name = columns.named(names.TEXT, "str")
-    rest = Columns({name: profile for name, profile in columns.items() if name != by_name})
+    """Find a text, or two, with a label, labels or a score, at least one of the two by its name."""
+    pair = _pair(columns)
+    by_name = pair[0] if pair else columns.named(names.TEXT, "str")
+    rest = Columns({name: profile for name, profile in columns.items() if name not in (by_name, *pair)})
     for task, part, found in _answers(rest):
         text = by_name or next((name for name in columns.prose if name != found), None)
         if text:
-            parts = {"text": text, part: found}
-            return Guess(task, parts, tuple(_doubt_labelled(columns, task, text, found)))
+            parts = {"text": text, **({"text_pair": pair[1]} if pair else {}), part: found}
+            return Guess(task, parts, tuple(_doubt_labelled(columns, task, parts, found)))
     return None
+
+
+def _pair(columns: Columns) -> tuple[str, ...]:
+    """Return the columns of two texts that have a label together, by their names; nothing where there are none."""
+    found = ((columns.named((one,), "str"), columns.named((other,), "str")) for one, other in names.PAIRS)
+    return next(((one, other) for one, other in found if one and other), ())
 
 
 def _answers(columns: Columns) -> Iterator[tuple[Task, str, str]]:
@@ -185,13 +192,14 @@ def _answers(columns: Columns) -> Iterator[tuple[Task, str, str]]:
         yield Task.TEXT_CLASSIFICATION, "label", label
 
 
-def _doubt_labelled(columns: Columns, task: Task, text: str, found: str) -> Iterator[Doubt]:
+def _doubt_labelled(columns: Columns, task: Task, parts: Mapping[str, str], found: str) -> Iterator[Doubt]:
+    text = parts["text"]
     if task == Task.REGRESSION and columns[found].is_label:
         yield Doubt("task", f"{found} has {len(columns[found].counts)} values; to learn them as classes, take "
                     f"task text_classification, parts {{text: {text}, label: {found}}} and dtype str")  # fmt: skip
     if task == Task.MULTILABEL and columns[found].dtype == "str":
         yield Doubt(found, f"taken for several labels with {find_separator(columns[found])!r} between them")
-    others = [name for name in columns.prose if name not in (text, found)]
+    others = [name for name in columns.prose if name not in parts.values()]
     if others:
         yield Doubt(text, f"{', '.join(others)} hold{'s' * (len(others) == 1)} text too, and is not used")
 

@@ -14,7 +14,6 @@ from sftdata.proposal.lengths import Lengths, measure_tokens, propose_max_length
 from sftdata.proposal.parts import Columns, Doubt, Guess, guess_task, plain
 from sftdata.proposal.profiles import Profile, profile_columns
 from sftdata.proposal.sample import Sample, read_sample
-from sftdata.recipe import TASKS
 from sftdata.records import Task
 from sftdata.schema import load_schema, schema_directory
 from sftdata.settings.sources import SourceSettings
@@ -23,6 +22,7 @@ from sftdata.tokenizers.loading import Tokenizer, load_tokenizer
 
 EXAMPLES = {
     Task.CAUSAL_LM: ("Qwen/Qwen3-0.6B", 32_768),
+    Task.SEQ2SEQ: ("google/umt5-small", 512),
     Task.TEXT_CLASSIFICATION: ("google-bert/bert-base-multilingual-cased", 512),
 }
 """A tokenizer for each task where none is given, for English and Chinese, and the most tokens that its model takes."""
@@ -60,11 +60,6 @@ class Proposal:
     doubts: tuple[Doubt, ...]
 
     @property
-    def can_prepare(self) -> bool:
-        """Whether there is a recipe for it."""
-        return self.draft.task in TASKS
-
-    @property
     def options(self) -> str:
         """What the command line needs to read the data as it was read here."""
         settings = self.sample.settings
@@ -85,14 +80,14 @@ def propose(file: str, tokenizer_name: str | None = None) -> Proposal:
     guess = guess_task(columns)
     draft = draft_schema(name_after(file), columns, guess, whole=sample.whole)
     draft, verdict = _settle(draft, sample)
-    shipped, verdict = find_shipped(draft, sample, verdict) if guess.task in TASKS else (None, verdict)
+    shipped, verdict = find_shipped(draft, sample, verdict)
     lengths = measure_tokens(sample.records, guess.task, guess.parts, tokenizer) if guess.task else None
     name, limit = _choose_tokenizer(tokenizer, guess.task)
     wanted = propose_max_length(lengths) if lengths else limit
     doubts += [*draft.doubts, *_doubt_repeats(sample.records, guess), *_doubt_split(columns, guess)]
     if wanted > limit:
         doubts.append(Doubt("max_length", f"99% of the examples need {wanted:,}, but {name} takes {limit:,} at most"))
-    if tokenizer is None and guess.task in TASKS:
+    if tokenizer is None and guess.task:
         doubts.append(Doubt("tokenizer", "none was given; this one is an example, put that of your model"))
     doubts += _doubt_verdict(verdict)
     return Proposal(

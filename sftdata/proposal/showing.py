@@ -36,9 +36,7 @@ def _next_steps(written: Written) -> Iterator[str]:
     files = " and ".join(str(path) for path in (written.schema, written.recipe) if path)
     fits = f" The schema {schema} ships with sftdata and fits as it is." if proposal.shipped else ""
     yield f"Wrote {files}.{fits}"
-    if proposal.draft.task and not written.recipe:
-        yield f"There is no recipe: rows of a {proposal.draft.task} task can be validated, and not prepared yet."
-    elif not written.recipe:
+    if not written.recipe:
         yield "There is no recipe: no task was found. Without one rows can be validated, and nothing more."
     command = f"sftdata validate {shlex.quote(proposal.file)} --schema {shlex.quote(schema)}"
     yield f"Check every row:  {command}{proposal.options}"

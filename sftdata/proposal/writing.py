@@ -6,6 +6,7 @@ from typing import Any
 from sftdata.proposal.drafting import DraftColumn
 from sftdata.proposal.proposing import Proposal
 from sftdata.proposal.yaml_text import write_comment, write_entry, write_inline, write_note, write_scalar
+from sftdata.recipe import TRAINED
 from sftdata.records import Task
 
 SMALL = 2000
@@ -34,9 +35,6 @@ def _head(proposal: Proposal) -> Iterator[str]:
     yield from write_note(f"It {describe_verdict(proposal)}.")
     if proposal.options:
         yield write_comment(f"Read the file with{proposal.options}.")
-    if proposal.draft.task and not proposal.can_prepare:
-        yield write_comment(f"Rows of a {proposal.draft.task} task can be validated; they cannot be prepared yet.")
-        yield from write_note(describe_tokens(proposal))
 
 
 def describe_verdict(proposal: Proposal) -> str:
@@ -89,7 +87,7 @@ def write_recipe(proposal: Proposal, schema: str, place: str, tokenizer: str) ->
         f"output: {{dir: {write_scalar('out/' + proposal.draft.name)}}}",
         *_doubts(proposal, "max_rejected"),
         "max_rejected: 0.02  # most rejected rows: a share (with a point) or a number of rows (without)",
-        *_train_lines(proposal, tokenizer),
+        *(_train_lines(proposal, tokenizer) if proposal.draft.task in TRAINED else ()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -122,7 +120,12 @@ def _split(proposal: Proposal) -> dict[str, Any]:
     shares = (
         {"train": 0.8, "validation": 0.1, "test": 0.1} if small else {"train": 0.9, "validation": 0.05, "test": 0.05}
     )
-    return {**shares, **({"stratify": "label"} if proposal.draft.task == Task.TEXT_CLASSIFICATION else {}), "seed": 7}
+    wanted = _STRATIFY.get(proposal.draft.task) if proposal.draft.task else None
+    return {**shares, **({"stratify": wanted} if wanted else {}), "seed": 7}
+
+
+_STRATIFY = {Task.TEXT_CLASSIFICATION: "label", Task.MULTILABEL: "labels", Task.REGRESSION: "score"}
+"""What a split of each task is stratified by."""
 
 
 def _tokenize_lines(proposal: Proposal, tokenizer: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Tables and rows for the terminal."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import compress, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sftdata.errors import VerificationError, make_printable
 from sftdata.manifest import Manifest
-from sftdata.records import IGNORE_INDEX
+from sftdata.records import IGNORE_INDEX, Task
 from sftdata.shards.reader import Split
 
 TRAINED = "bold green"
@@ -68,7 +68,7 @@ def rows_line(manifest: Manifest) -> str:
 
 
 def stage_lines(manifest: Manifest) -> Iterator[str]:
-    """Say in a line each what cleaning, the split, balance and augmentation did, where they did anything."""
+    """Say in a line each what cleaning, the split, balance, augmentation and tokenising did."""
     if manifest.cleaning and manifest.cleaning["changed"]:
         changed = ", ".join(f"{step} {rows:,}" for step, rows in manifest.cleaning["changed"].items())
         yield f"rows changed by cleaning: {changed}"
@@ -81,6 +81,23 @@ def stage_lines(manifest: Manifest) -> Iterator[str]:
         for step, counts in manifest.augmentation["steps"].items():
             kept_back = ", ".join(f"{counts[why]:,} {why}" for why in ("unchanged", "duplicate") if counts[why])
             yield f"{step}: {counts['made']:,} copies" + f" ({kept_back} left out)" * bool(kept_back)
+    yield from length_lines(manifest)
+
+
+def length_lines(manifest: Manifest) -> Iterator[str]:
+    """Say how long the examples of the training part are, and how many of all were cut or split."""
+    splits = manifest.statistics.get("splits", {})
+    for name, told in list(splits.items())[:1]:
+        lengths = told["tokens_per_example"]
+        half, most, longest = (lengths[quantile] for quantile in ("0.5", "0.99", "1"))
+        yield f"tokens an example ({name}): half up to {half:,}, 99 % up to {most:,}, at most {longest:,}"
+    cut, split, parts = (
+        sum(told[key] for told in splits.values()) for key in ("truncated", "split_rows", "further_parts")
+    )
+    if cut:
+        yield f"{cut:,} examples were truncated"
+    if split:
+        yield f"{split:,} rows were split, into {split + parts:,} examples"
 
 
 def _tell_crossing(crossing: dict[str, int | None]) -> str:
@@ -110,17 +127,49 @@ class RowView:
         """Return one example ready to print: where it comes from, its numbers, its text."""
         parent = row.get("parent_id")
         source, _, record = (parent or row["row_id"]).partition(":")
-        where = f"{'a copy of ' * bool(parent)}{self._sources.get(source, source)}, record {record}"
-        labels = row["labels"]
-        if isinstance(labels, list):
-            trained = sum(label != IGNORE_INDEX for label in labels)
-            numbers = f"{len(labels)} tokens, {trained} trained"
-        else:
-            names = self._split.manifest.label_names or ()
-            numbers = f"{len(row['input_ids'])} tokens, label {names[labels]}"
-            labels = [IGNORE_INDEX] * len(row["input_ids"])
-        title = f"{row['row_id']}  ({where})  {numbers}"
-        return Group(Rule(Text(title), align="left", style="cyan"), self._paint(row["input_ids"], labels))
+        origin = "" if not parent else "a part of " if "/" in row["row_id"] else "a copy of "
+        where = f"{origin}{self._sources.get(source, source)}, record {record}"
+        title = f"{row['row_id']}  ({where})  {len(row['input_ids'])} tokens, {self._describe(row['labels'])}"
+        return Group(Rule(Text(title), align="left", style="cyan"), *self._texts(row["input_ids"], row["labels"]))
+
+    def _describe(self, labels: Any) -> str:
+        """Say what a model learns from an example."""
+        names = self._split.manifest.label_names or ()
+        match self._split.manifest.task:
+            case Task.TEXT_CLASSIFICATION:
+                return f"label {names[labels]}"
+            case Task.MULTILABEL:
+                return "labels " + (", ".join(compress(names, labels)) or "none")
+            case Task.REGRESSION:
+                return f"score {labels:g}"
+            case Task.SEQ2SEQ:
+                return f"{len(labels)} of the target"
+        return f"{sum(label != IGNORE_INDEX for label in labels)} trained"
+
+    def _texts(self, ids: list[int], labels: Any) -> Iterator[Text]:
+        """Yield what the model sees; for seq2seq also what it is to write."""
+        match self._split.manifest.task:
+            case Task.CAUSAL_LM:
+                yield self._paint(ids, labels)
+            case Task.TOKEN_CLASSIFICATION:
+                yield self._paint_tags(ids, labels)
+            case task:
+                yield self._paint(ids, [IGNORE_INDEX] * len(ids))
+                if task == Task.SEQ2SEQ:
+                    yield self._paint(labels, labels)
+
+    def _paint_tags(self, ids: list[int], labels: list[int]) -> Text:
+        """Show words, and behind a slash their tags, but not `O`."""
+        painted, names = Text(), self._split.manifest.label_names or ()
+        added = self._tokenizer.get_added_tokens_decoder()
+        pairs = enumerate(zip(ids, labels, strict=True))
+        starts = [place for place, (token, label) in pairs if label != IGNORE_INDEX or token in added]
+        for start, end in pairwise([*starts, len(ids)]):
+            word = self._tokenizer.decode(ids[start:end], skip_special_tokens=False)
+            tag = "O" if labels[start] == IGNORE_INDEX else names[labels[start]]
+            shown = word if tag == "O" else f"{word}/{tag}" if self._colour else f"⟦{word}/{tag}⟧"
+            painted.append(f"{shown} ", style=CONTEXT if tag == "O" else TRAINED)
+        return painted
 
     def _paint(self, ids: list[int], labels: list[int]) -> Text:
         painted = Text()

@@ -3,16 +3,44 @@
 import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from sftdata.documents import Settings, Text
+
+
+class TrainTokenizerSettings(Settings):
+    """A tokenizer of one's own, fitted on the training part."""
+
+    kind: Literal["bpe", "word", "char"]
+    """`bpe`: parts of words, byte-level, nothing is unknown; `word`: whole words; `char`: characters."""
+    vocab_size: int = Field(default=32_000, ge=1)
+    """Most tokens, control tokens included."""
+    min_frequency: int = Field(default=2, ge=1)
+    """A word or character that occurs less often is unknown; a pair that does so is not merged."""
+    segmenter: Literal["jieba", "nltk", "whitespace"] | None = Field(default=None, validate_default=True)
+    """What a word is. `jieba`: Chinese words; `nltk`: runs of letters and digits, and of punctuation; `whitespace`: all
+    that stands between spaces. `word` needs one; `bpe` may take `jieba`, to learn no token across Chinese words."""
+
+    @field_validator("segmenter")
+    @classmethod
+    def _check_segmenter(cls, segmenter: str | None, info: ValidationInfo) -> str | None:
+        kind = info.data.get("kind")
+        if kind == "word" and segmenter is None:
+            raise ValueError("kind word needs a segmenter, to tell what a word is: whitespace, nltk or jieba")
+        if kind == "char" and segmenter is not None:
+            raise ValueError("kind char knows no words; leave segmenter out")
+        if kind == "bpe" and segmenter not in (None, "jieba"):
+            raise ValueError("kind bpe finds words by itself; leave segmenter out, or take jieba for Chinese")
+        return segmenter
 
 
 class TokenizeSettings(Settings):
     """How rows become tokens."""
 
-    tokenizer: Text
+    tokenizer: Text | None = None
     """A local directory with tokenizer.json, relative to the recipe file, or a name on the hub."""
+    train_tokenizer: TrainTokenizerSettings | None = Field(default=None, validate_default=True)
+    """Instead of `tokenizer`: fit one on the training part."""
     chat_template: Text | Literal[False] | None = None
     """A Jinja file to use instead of the tokenizer's own template; or `false`, for prompts and completions that are
     put together as they stand, with the token that ends a text behind them. causal_lm only."""
@@ -27,7 +55,22 @@ class TokenizeSettings(Settings):
     the plain characters; or it becomes that token, as Hugging Face's tokenizers have it."""
     max_length: int = Field(default=2048, ge=1)
     """Most tokens of one example, special tokens included."""
+    max_target_length: int | None = Field(default=None, ge=1)
+    """Most tokens of a target, special tokens included; `max_length` where it is not given. seq2seq only."""
     overflow: Literal["reject", "truncate", "split"] = "reject"
     """What happens to a longer row; `split` makes several examples of it, conversations between turns."""
-    backend: Literal["auto", "tokie", "huggingface"] = "auto"
-    """`auto` takes the fast backend where it is proved equal to Hugging Face's, which is the reference."""
+    label_all_pieces: bool = False
+    """Whether all pieces of a word have its tag, those behind the first of a `B-X` word `I-X`; without it they are not
+    trained. token_classification only."""
+    backend: Literal["auto", "gigatoken", "fastokens", "tokie", "huggingface"] = "auto"
+    """`auto` takes the fastest backend that is proved equal to Hugging Face's, which is the reference."""
+
+    @field_validator("train_tokenizer")
+    @classmethod
+    def _check_one(
+        cls, train_tokenizer: TrainTokenizerSettings | None, info: ValidationInfo
+    ) -> TrainTokenizerSettings | None:
+        if "tokenizer" in info.data and (info.data["tokenizer"] is None) == (train_tokenizer is None):
+            found = "neither" if train_tokenizer is None else "both"
+            raise ValueError(f"found {found}, expected one of tokenizer, train_tokenizer")
+        return train_tokenizer

@@ -10,6 +10,10 @@ from sftdata.records import Task
 
 _LABELS: dict[Task, pa.DataType] = {
     Task.TEXT_CLASSIFICATION: pa.int64(),
+    Task.MULTILABEL: pa.list_(pa.float32()),
+    Task.REGRESSION: pa.float32(),
+    Task.TOKEN_CLASSIFICATION: pa.list_(pa.int64()),
+    Task.SEQ2SEQ: pa.list_(pa.int32()),
     Task.CAUSAL_LM: pa.list_(pa.int32()),
 }
 
@@ -24,7 +28,8 @@ FOLD = pa.field("fold", pa.int32())
 def example_schema(task: Task, label_names: tuple[str, ...] | None = None, extra: Sequence[pa.Field] = ()) -> pa.Schema:
     """Return the columns of an example: `row_id`, `input_ids` (list of int32), `labels` (by task), and `extra` ones.
 
-    The schema carries the features that Hugging Face datasets reads, `ClassLabel` names included.
+    The schema carries the features that Hugging Face datasets reads, `ClassLabel` names included; the features of
+    multilabel, a list of numbers, have no place for names.
     """
     fields = [
         pa.field("row_id", pa.string()),
@@ -33,8 +38,10 @@ def example_schema(task: Task, label_names: tuple[str, ...] | None = None, extra
         *extra,
     ]
     features = {field.name: _feature(field.type) for field in fields}
-    if label_names is not None:
-        features["labels"] = {"names": list(label_names), "_type": "ClassLabel"}
+    if label_names is not None and task != Task.MULTILABEL:
+        names = {"names": list(label_names), "_type": "ClassLabel"}
+        of_tokens = task == Task.TOKEN_CLASSIFICATION
+        features["labels"] = {"feature": names, "_type": "List"} if of_tokens else names
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 

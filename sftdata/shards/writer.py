@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from sftdata.arrays import to_numpy
 from sftdata.manifest import ShardRecord, SplitRecord
 from sftdata.records import IGNORE_INDEX
 from sftdata.shards.layout import dataset_files
@@ -118,6 +118,7 @@ class SplitWriter:
 
 
 def count_trained(labels: pa.Array) -> int:
-    """Count the labels that are not ignored; a class index counts as one."""
-    values = labels.flatten() if pa.types.is_list(labels.type) else labels
-    return int(pc.sum(pc.not_equal(values, IGNORE_INDEX)).as_py() or 0)
+    """Count the labels that are not ignored. A class index, a score, and all the labels of a row count as one each."""
+    if not pa.types.is_list(labels.type) or pa.types.is_floating(labels.type.value_type):
+        return len(labels)
+    return int((to_numpy(labels.flatten()) != IGNORE_INDEX).sum())

@@ -9,8 +9,9 @@ from sftdata.schema import Schema
 def to_fields(rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Return provenance and task fields of `rows`, which have the schema's columns.
 
-    An instruction and its input become one user turn, joined by a newline as LLaMA-Factory joins them; what was said
-    earlier comes before; a system prompt that says something becomes a system turn, unless there is one at the start.
+    A plain text becomes one turn of the assistant. An instruction and its input become one user turn, joined by a
+    newline as LLaMA-Factory joins them; what was said earlier comes before; a system prompt that says something becomes
+    a system turn, unless there is one at the start.
 
     Raises:
         ValueError: when the schema has no task.
@@ -34,6 +35,8 @@ def _turns(parts: dict[str, pl.Expr]) -> pl.Expr:
     """Return the conversation without its system prompt."""
     if "messages" in parts:
         return parts["messages"]
+    if "text" in parts:
+        return pl.concat_list(_turn(pl.lit("assistant"), parts["text"]))
     asked = parts["instruction"] if "instruction" in parts else parts["prompt"]
     if "input" in parts:
         asked = pl.when(_says(parts["input"])).then(asked + "\n" + parts["input"]).otherwise(asked)

@@ -12,7 +12,6 @@ from contextlib import suppress
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json
 from numpy.typing import NDArray
 
@@ -211,12 +210,12 @@ def _convert_pairs(found: pa.ChunkedArray, column: Column) -> tuple[pl.Series, M
 def _convert_json(found: pa.ChunkedArray, column: Column) -> tuple[pl.Series, Mask]:
     """Take texts, each value once; anything else has lost its spelling."""
     if not pa.types.is_string(found.type):  # not combined: pyarrow 26 cannot, where lists hold nothing but nulls
-        return pl.Series([None] * len(found), dtype=pl.String), found.is_valid().to_numpy()
+        return pl.Series([None] * len(found), dtype=pl.String), pl.Series(found.is_valid()).to_numpy()
     texts = found.combine_chunks()
     coded = texts.dictionary_encode()
-    fitted = pa.array([_fit(text, column) for text in coded.dictionary.to_pylist()], _TEXT)
-    series = pl.Series(fitted.take(coded.indices))
-    return series, pc.and_(texts.is_valid(), pa.array(series.is_null())).to_numpy(zero_copy_only=False)
+    fitted = pl.Series([_fit(text, column) for text in coded.dictionary.to_pylist()], dtype=pl.String)
+    series = fitted.gather(pl.Series(coded.indices))
+    return series, (pl.Series(texts.is_valid()) & series.is_null()).to_numpy()
 
 
 def _fit(text: str, column: Column) -> str | None:

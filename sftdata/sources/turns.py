@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sftdata.arrays import to_arrow
 from sftdata.column import Column
 from sftdata.records import MESSAGES, shorten
 from sftdata.sources.json_text import LONE_SURROGATE, Number, dump_json, load_json
@@ -17,7 +18,7 @@ from sftdata.sources.json_text import LONE_SURROGATE, Number, dump_json, load_js
 Turn = dict[str, Any]
 """A turn as `records.TURN` has it."""
 
-_PARTS = {"role": pa.large_string(), "content": pa.large_string(), "weight": pa.float64(), "details": pa.large_string()}
+_PARTS = {"role": pl.String(), "content": pl.String(), "weight": pl.Float64(), "details": pl.String()}
 
 TOOL_CALLS = "tool_calls"
 """What a schema calls the role of a turn whose content is the JSON of its tool calls."""
@@ -46,9 +47,10 @@ def fit_turns(value: Any, column: Column) -> list[Turn]:
 def make_turns(conversations: Sequence[list[Turn] | None]) -> pl.Series:
     """Return conversations as a column, dtype `records.MESSAGES`; polars would look at every turn anew."""
     turns = [turn for turns in conversations for turn in turns or ()]
-    parts = {part: pa.array([turn[part] for turn in turns], kind) for part, kind in _PARTS.items()}
+    parts = {part: pl.Series([turn[part] for turn in turns], dtype=kind).to_arrow() for part, kind in _PARTS.items()}
     offsets = np.cumsum([0, *(len(turns or ()) for turns in conversations)])
-    return _join_turns(parts, offsets, pa.array([turns is None for turns in conversations], pa.bool_()))
+    missing = pl.Series([turns is None for turns in conversations], dtype=pl.Boolean)
+    return _join_turns(parts, offsets, missing.to_arrow())
 
 
 def widen_turns(found: pa.Array | pa.ChunkedArray, column: Column) -> tuple[pl.Series, NDArray[np.bool_]]:
@@ -69,25 +71,29 @@ def widen_turns(found: pa.Array | pa.ChunkedArray, column: Column) -> tuple[pl.S
     train = fields.get("train", pa.nulls(len(turns))).cast(pa.bool_())
     role = fields[column.keys.role].cast(pa.large_string())
     odd = [turns.is_null(), pc.and_(weight.is_valid(), train.is_valid()), pc.invert(pc.is_finite(weight))]
-    odd += [pc.is_in(role, pa.array(_call_roles(column), pa.large_string()))]
+    odd += [pc.is_in(role, _as_texts(_call_roles(column)))]
     parts = {
         "role": pl.Series(role).replace(column.roles).to_arrow() if column.roles else role,
         "content": fields[column.keys.content].cast(pa.large_string()),
         "weight": pc.coalesce(weight, train.cast(pa.float64())),
         "details": pa.nulls(len(turns), pa.large_string()),
     }
-    strange = np.logical_or.reduce([mask.fill_null(False).to_numpy(zero_copy_only=False) for mask in odd])
+    strange = np.logical_or.reduce([pl.Series(mask).fill_null(False).to_numpy() for mask in odd])
     return _join_turns(parts, offsets, lists.is_null()), sum_of_lists(strange, offsets) > 0
 
 
 def _join_turns(parts: dict[str, pa.Array], offsets: NDArray[np.int64], is_null: pa.Array) -> pl.Series:
     turns = pa.StructArray.from_arrays(list(parts.values()), list(parts))
-    return pl.Series(pa.LargeListArray.from_arrays(pa.array(offsets), turns, mask=is_null), dtype=MESSAGES)
+    return pl.Series(pa.LargeListArray.from_arrays(to_arrow(offsets), turns, mask=is_null), dtype=MESSAGES)
+
+
+def _as_texts(texts: list[str]) -> pa.Array:
+    return pl.Series(texts, dtype=pl.String).to_arrow()
 
 
 def list_offsets(lists: pa.Array) -> NDArray[np.int64]:
     """Return where each of `lists` begins among its flattened entries, and where the last ends; shape `[rows + 1]`."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    lengths = pl.Series(pc.list_value_length(lists)).fill_null(0).to_numpy()
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 

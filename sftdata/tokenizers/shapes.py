@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
+from sftdata.tokenizers.edges import ResponseUnknown
+from sftdata.tokenizers.regions import find_regions
+from sftdata.tokenizers.template_environment import Tracked, concatenate
 
 PYTHON_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 """What `str.strip` removes: polars' own notion lacks four control characters."""
@@ -47,29 +50,55 @@ class Shape:
     guards: tuple[Guard, ...]
 
 
-class _Probe(str):
+class _Mixed(Tracked):
+    """Text in which contents stand beside other text; nothing may be asked of it."""
+
+    log: "_Log"
+
+    def give_up(self) -> bool:
+        return self.log.give_up()
+
+    def joined(self, text: str) -> Tracked:
+        mixed = _Mixed(text)
+        mixed.log = self.log
+        return mixed
+
+    def __str__(self) -> str:
+        return self
+
+    def __add__(self, other: str) -> str:
+        return concatenate([self, other])
+
+    def __radd__(self, other: str) -> str:
+        return concatenate([other, self])
+
+
+class _Probe(_Mixed):
     """A content that stands for all contents, and records what the template asks of it."""
 
     slot: Slot
-    log: "_Log"
 
     def __bool__(self) -> bool:
         return self.log.answer(self.slot, lambda text: text.str.len_bytes() > 0, found=True)
 
     def __contains__(self, part: object) -> bool:
-        return self.log.answer(self.slot, lambda text: ~text.str.contains(str(part), literal=True), found=False)
+        if isinstance(part, Tracked) or not isinstance(part, str):
+            return self.log.give_up()
+        return self.log.answer(self.slot, lambda text: ~text.str.contains(part, literal=True), found=False)
 
     def startswith(self, prefix: Any, *rest: Any) -> bool:
-        if rest or not isinstance(prefix, str):
+        if rest or not isinstance(prefix, str) or isinstance(prefix, Tracked):
             return self.log.give_up()
         return self.log.answer(self.slot, lambda text: ~text.str.starts_with(prefix), found=False)
 
     def endswith(self, suffix: Any, *rest: Any) -> bool:
-        if rest or not isinstance(suffix, str):
+        if rest or not isinstance(suffix, str) or isinstance(suffix, Tracked):
             return self.log.give_up()
         return self.log.answer(self.slot, lambda text: ~text.str.ends_with(suffix), found=False)
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, Tracked):
+            return self.log.give_up()
         return self.log.answer(self.slot, lambda text: text != str(other), found=False)
 
     def __ne__(self, other: object) -> bool:
@@ -110,25 +139,27 @@ class _Log:
 def _watch(name: str) -> Callable[..., Any]:
     method = getattr(str, name)
 
-    def watched(self: _Probe, *args: Any, **named: Any) -> Any:
+    def watched(self: _Mixed, *args: Any, **named: Any) -> Any:
         self.log.give_up()
         return method(self, *args, **named)
 
     return watched
 
 
-_ANSWERED = {"__bool__", "__contains__", "__eq__", "__ne__", "__hash__", "startswith", "endswith"} | {
-    "strip",
-    "lstrip",
-    "rstrip",
-}
 _HARMLESS = (
     {"__add__", "__str__", "__repr__", "__new__", "__init__", "__class__", "__doc__", "__dir__", "__getattribute__"}
-    | {"__setattr__", "__delattr__", "__init_subclass__", "__subclasshook__", "__sizeof__"}
+    | {"__setattr__", "__delattr__", "__init_subclass__", "__subclasshook__", "__sizeof__", "__hash__"}
     | {"__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__"}
 )
-for _name in set(dir(str)) - _ANSWERED - _HARMLESS:
-    setattr(_Probe, _name, _watch(_name))
+for _name in set(dir(str)) - _HARMLESS:
+    setattr(_Mixed, _name, _watch(_name))
+
+
+def _mixed_truth(self: _Mixed) -> bool:
+    return not self.log.give_up()
+
+
+_Mixed.__bool__ = _mixed_truth  # type: ignore[attr-defined]  # str has none: its length would be asked for
 
 
 def _probe(slot: Slot, log: _Log) -> _Probe:
@@ -150,6 +181,8 @@ def compile_shape(template: ChatTemplate, roles: Sequence[str]) -> Shape | None:
     """
     log = _Log()
     messages = [{"role": role, "content": _probe(Slot(turn), log)} for turn, role in enumerate(roles)]
+    if not template.can_be_tracked:
+        return None
     try:
         text = template.render(messages)
     except TemplateRefused:
@@ -165,6 +198,47 @@ def compile_shape(template: ChatTemplate, roles: Sequence[str]) -> Shape | None:
     if any("\ue000" in part or "\ue001" in part for part in parts if isinstance(part, str)):
         return None
     return Shape(tuple(part for part in parts if part != ""), tuple(log.guards))
+
+
+class Edge(NamedTuple):
+    """An edge of a span in the text of a shape: so many bytes of UTF-8 behind the beginning of a part.
+
+    The part after the last one stands for the end of the text.
+    """
+
+    part: int
+    bytes: int
+
+
+def place_spans(
+    shape: Shape, roles: Sequence[str], template: ChatTemplate, end_tokens: Sequence[str], wanted: Sequence[bool]
+) -> list[tuple[Edge, Edge]] | None:
+    """Find the spans that are trained in conversations of a shape, in order; None where they cannot be proved.
+
+    They are found in one conversation of this shape, whose contents are made up.
+
+    Raises:
+        TemplateRefused: when the template refuses that conversation.
+    """
+    messages = [{"role": role, "content": f"Qz{turn}zQ"} for turn, role in enumerate(roles)]
+    texts = [part if isinstance(part, str) else messages[part.turn]["content"] for part in shape.parts]
+    try:
+        regions = find_regions(template, messages, None, end_tokens, wanted)
+    except ResponseUnknown:
+        return None
+    if "".join(texts) != regions.text:
+        return None
+    spans = [(_find_edge(start, texts), _find_edge(end, texts)) for of_turn in regions.spans for start, end in of_turn]
+    inside = [edge for span in spans for edge in span if edge.bytes and not isinstance(shape.parts[edge.part], str)]
+    return spans if not inside else None
+
+
+def _find_edge(place: int, texts: Sequence[str]) -> Edge:
+    for part, text in enumerate(texts):
+        if place < len(text):
+            return Edge(part, len(text[:place].encode()))
+        place -= len(text)
+    return Edge(len(texts), 0)
 
 
 def content_of(slot: Slot) -> pl.Expr:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sftdata.errors import TrainingError
-from sftdata.recipe import TrainSettings
+from sftdata.manifest import read_manifest
+from sftdata.recipe import TRAINED, TrainSettings, refuse_training
 from sftdata.training.run import TrainResult
 
 __all__ = ["TrainResult", "evaluate", "predict", "train"]
@@ -30,11 +31,13 @@ def train(
         progress: show a progress bar (True), nothing (False), or a bar on a terminal and lines elsewhere (None).
 
     Raises:
-        TrainingError: the model, the settings or the run directory do not fit; torch is not installed.
+        TrainingError: the task, the model, the settings or the run directory do not fit; torch is not installed.
         DataError: the dataset is unfinished, or trains nothing.
         OutputError: `settings.output_dir` holds something else.
     """
     _require_torch()
+    if (task := read_manifest(data).task) not in TRAINED:
+        raise TrainingError(f"{data}: {refuse_training(task)}")
     from sftdata.training.session import train as run
 
     return run(data, settings, resume=resume, progress=progress)
@@ -67,6 +70,7 @@ def evaluate(
 def predict(
     run: str | Path,
     texts: Sequence[str],
+    text_pairs: Sequence[str] | None = None,
     *,
     batch_size: int = 32,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -74,17 +78,20 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Use a finished run on texts; one result a text, in order.
 
-    text_classification: `text`, `label`, `probability`. causal_lm: `text` (one user turn) and `response`, decoded
-    greedily, at most `max_new_tokens` tokens.
+    A run on pairs of texts needs the second ones, `text_pairs`, as many as `texts`.
+
+    text_classification: `text`, `text_pair` for pairs, `label`, `probability`. causal_lm: `text` (one user turn) and
+    `response`, decoded greedily, at most `max_new_tokens` tokens.
 
     Raises:
         TrainingError: the run is unfinished or has no chat template; torch is not installed.
+        UsageError: the run wants pairs and gets single texts, or the other way round.
         DataError: a text is longer than the model takes.
     """
     _require_torch()
     from sftdata.training.inference import predict as run_prediction
 
-    return run_prediction(run, texts, batch_size=batch_size, device=device, max_new_tokens=max_new_tokens)
+    return run_prediction(run, texts, text_pairs, batch_size=batch_size, device=device, max_new_tokens=max_new_tokens)
 
 
 def _require_torch() -> None:

@@ -18,7 +18,10 @@ float32 scalar; logits of its targets: float32, shape `[targets.numel(), choices
 
 def classify(model: torch.nn.Module, batch: Batch, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross entropy of the class of each example, times the weight of that class."""
-    logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits.float()
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    if len(batch.token_type_ids) and takes(model, "token_type_ids"):
+        inputs["token_type_ids"] = batch.token_type_ids
+    logits = model(**inputs).logits.float()
     return cross_entropy(logits, batch.targets, weights, reduction="sum"), logits
 
 
@@ -30,7 +33,7 @@ def predict_tokens(
     The LM head runs only on the columns of the batch that predict a trained token, where the model can do that.
     """
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "use_cache": False}
-    if _keeps_logits(type(_base(model)).forward):
+    if takes(model, "logits_to_keep"):
         logits = model(**inputs, logits_to_keep=batch.positions).logits
     else:
         logits = model(**inputs).logits[:, batch.positions]
@@ -42,6 +45,11 @@ def predict_tokens(
 HEADS: dict[Task, Head] = {Task.TEXT_CLASSIFICATION: classify, Task.CAUSAL_LM: predict_tokens}
 
 
+def takes(model: torch.nn.Module, name: str) -> bool:
+    """Tell whether a model, with or without adapters, has an input of this name."""
+    return name in _inputs_of(type(_base(model)).forward)
+
+
 def _base(model: torch.nn.Module) -> torch.nn.Module:
     """Return the model itself, without the adapters of peft around it."""
     inner = getattr(model, "get_base_model", None)
@@ -50,5 +58,5 @@ def _base(model: torch.nn.Module) -> torch.nn.Module:
 
 
 @cache
-def _keeps_logits(forward: Callable[..., Any]) -> bool:
-    return "logits_to_keep" in inspect.signature(forward).parameters
+def _inputs_of(forward: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(forward).parameters)

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 import transformers
 
-from sftdata.errors import DataError, TrainingError
+from sftdata.errors import DataError, TrainingError, UsageError
 from sftdata.manifest import Manifest
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
+from sftdata.training.heads import takes
 from sftdata.training.loader import Examples, require_targets
 from sftdata.training.metrics import classification_scores, describe_classes, majority_class
 from sftdata.training.models import (
@@ -26,6 +27,9 @@ from sftdata.training.models import (
 )
 from sftdata.training.run import RunRecord, read_run
 from sftdata.training.scoring import score
+
+Encoded = tuple[list[int], list[int] | None]
+"""The ids of a text or a pair, and their types where the tokenizer gives them."""
 
 
 def evaluate(run: str | Path, data: str | Path, split: str, *, batch_size: int, device: str) -> dict[str, Any]:
@@ -50,25 +54,43 @@ def evaluate(run: str | Path, data: str | Path, split: str, *, batch_size: int, 
 
 
 def predict(
-    run: str | Path, texts: Sequence[str], *, batch_size: int, device: str, max_new_tokens: int
+    run: str | Path,
+    texts: Sequence[str],
+    text_pairs: Sequence[str] | None,
+    *,
+    batch_size: int,
+    device: str,
+    max_new_tokens: int,
 ) -> list[dict[str, Any]]:
     """Do what `sftdata.training.predict` says."""
     record = read_run(Path(run))
+    _check_pairs(record, texts, text_pairs, Path(run))
     with quiet_transformers():
         model, config = load_run(Path(run), record, choose_device(device))
         model.eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(run)
         room = max_new_tokens if record.task == Task.CAUSAL_LM else 0
-        ids = _encode(tokenizer, texts, record.task, Path(run))
-        _check_lengths(ids, longest_input(config), room)
+        encoded = _encode(tokenizer, texts, text_pairs, record.task, Path(run))
+        _check_lengths([tokens for tokens, _ in encoded], longest_input(config), room)
         results: list[dict[str, Any]] = []
         for start in range(0, len(texts), batch_size):
-            part = ids[start : start + batch_size]
+            part = encoded[start : start + batch_size]
             if record.task == Task.CAUSAL_LM:
-                results += _respond(model, tokenizer, part, max_new_tokens)
+                results += _respond(model, tokenizer, [tokens for tokens, _ in part], max_new_tokens)
             else:
                 results += _classify(model, config, part)
-    return [{"text": text, **result} for text, result in zip(texts, results, strict=True)]
+    said = [{"text": text} for text in texts]
+    if text_pairs is not None:
+        said = [{**of_row, "text_pair": text} for of_row, text in zip(said, text_pairs, strict=True)]
+    return [{**of_row, **result} for of_row, result in zip(said, results, strict=True)]
+
+
+def _check_pairs(record: RunRecord, texts: Sequence[str], text_pairs: Sequence[str] | None, run: Path) -> None:
+    if record.has_pairs != (text_pairs is not None):
+        expected = "two texts a row, `text` and `text_pair`" if record.has_pairs else "single texts"
+        raise UsageError(f"{run} was trained on {expected}; give it such")
+    if text_pairs is not None and len(texts) != len(text_pairs):
+        raise UsageError(f"found {len(texts)} texts and {len(text_pairs)} second texts, expected as many of both")
 
 
 def load_run(run: Path, record: RunRecord, device: torch.device) -> tuple[Any, Any]:
@@ -89,6 +111,7 @@ def _check_data(record: RunRecord, manifest: Manifest, run: Path, data: Path) ->
         ("task", record.task, manifest.task),
         ("tokenizer", record.tokenizer_digest, manifest.tokenizer.digest),
         ("label names", record.label_names, manifest.label_names),
+        ("pairs of texts", record.has_pairs, manifest.has_pairs),
     ):
         if expected != found:
             raise TrainingError(
@@ -104,9 +127,14 @@ def _baseline(train: Examples, examples: Examples, names: Sequence[str]) -> dict
     return {"label": names[label], **classification_scores(examples.classes, always, len(names))}
 
 
-def _encode(tokenizer: Any, texts: Sequence[str], task: Task, run: Path) -> list[list[int]]:
+def _encode(
+    tokenizer: Any, texts: Sequence[str], text_pairs: Sequence[str] | None, task: Task, run: Path
+) -> list[Encoded]:
     if task == Task.TEXT_CLASSIFICATION:
-        return [tokenizer(text, truncation=False, padding=False)["input_ids"] for text in texts]
+        pairs = [None] * len(texts) if text_pairs is None else text_pairs
+        found = [tokenizer(*pair, truncation=False, padding=False) for pair in zip(texts, pairs, strict=True)]
+        typed = tokenizer.num_special_tokens_to_add(pair=True) > 0  # as `stages.tokenization.pairs` has it
+        return [(tokens["input_ids"], tokens.get("token_type_ids") if typed else None) for tokens in found]
     if not tokenizer.chat_template:
         raise TrainingError(
             f"{run} has no chat template, expected one in chat_template.jinja; the base model lacks it."
@@ -115,7 +143,7 @@ def _encode(tokenizer: Any, texts: Sequence[str], task: Task, run: Path) -> list
         tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False)
         for text in texts
     ]
-    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in rendered]
+    return [(tokenizer(text, add_special_tokens=False)["input_ids"], None) for text in rendered]
 
 
 def _check_lengths(ids: list[list[int]], limit: int | None, room: int) -> None:
@@ -127,10 +155,15 @@ def _check_lengths(ids: list[list[int]], limit: int | None, room: int) -> None:
             )
 
 
-def _classify(model: Any, config: Any, ids: list[list[int]]) -> list[dict[str, Any]]:
-    tokens, mask = _pad(ids, config.get_text_config().pad_token_id or 0, left=False)
+def _classify(model: Any, config: Any, encoded: list[Encoded]) -> list[dict[str, Any]]:
+    pad_id = config.get_text_config().pad_token_id or 0
+    tokens, mask = _pad([tokens for tokens, _ in encoded], pad_id, left=False)
+    inputs = {"input_ids": tokens.to(model.device), "attention_mask": mask.to(model.device)}
+    types = [types for _, types in encoded if types is not None]
+    if types and takes(model, "token_type_ids"):
+        inputs["token_type_ids"] = _pad(types, 0, left=False)[0].to(model.device)
     with torch.inference_mode():
-        logits = model(input_ids=tokens.to(model.device), attention_mask=mask.to(model.device)).logits.float()
+        logits = model(**inputs).logits.float()
     best = logits.softmax(dim=-1).max(dim=-1)
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return [{"label": config.id2label[index], "probability": probability} for index, probability in pairs]

@@ -26,12 +26,15 @@ class Batch:
         targets: the class of each row, shape `[rows]`; or, for causal_lm, the token that follows each of
             `positions`, shape `[rows, positions]`, -100 where it is not trained; int64.
         positions: for causal_lm the columns in which any row predicts a trained token, ascending, int64; else empty.
+        token_type_ids: for pairs of texts which of the two a token belongs to, shape `[rows, width]`, int64, 0 where
+            there is no token; else empty.
     """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
     targets: torch.Tensor
     positions: torch.Tensor
+    token_type_ids: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to a device; to a GPU from pinned memory, so that the host does not wait."""
@@ -89,7 +92,7 @@ class Examples:
     """The examples of one split, ready to be gathered into batches.
 
     Args:
-        table: the columns `row_id`, `input_ids`, `labels` of the shards.
+        table: the columns `row_id`, `input_ids`, `labels` of the shards, and `token_type_ids` where they have it.
         task: decides what `labels` are.
         pad_id: the token id that fills short rows.
 
@@ -102,6 +105,7 @@ class Examples:
     def __init__(self, table: pa.Table, task: Task, pad_id: int = 0) -> None:
         self._table, self._pad_id = table, pad_id
         self._ids = TokenLists(table["input_ids"])
+        self._types = TokenLists(table["token_type_ids"]) if "token_type_ids" in table.column_names else None
         self._token_labels = TokenLists(table["labels"]) if task == Task.CAUSAL_LM else None
         self.classes: NDArray[np.int64] = (
             table["labels"].to_numpy() if task != Task.CAUSAL_LM else np.zeros(0, np.int64)
@@ -123,7 +127,14 @@ class Examples:
         input_ids = _pad(self._ids, rows, width, self._pad_id)
         mask = np.arange(width) < self.lengths[rows][:, None]
         targets, positions = self._targets_of(rows, width)
-        return Batch(torch.from_numpy(input_ids), torch.from_numpy(mask.astype(np.int64)), targets, positions)
+        types = _pad(self._types, rows, width, 0) if self._types else np.zeros(0, np.int64)
+        return Batch(
+            torch.from_numpy(input_ids),
+            torch.from_numpy(mask.astype(np.int64)),
+            targets,
+            positions,
+            torch.from_numpy(types),
+        )
 
     def _targets_of(self, rows: Rows, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         if self._token_labels is None:

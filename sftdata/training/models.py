@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 import transformers
 from huggingface_hub import snapshot_download
@@ -111,6 +112,24 @@ def check_fit(config: Any, name: str, *, vocab_size: int, longest: int) -> None:
             f"the longest example has {longest} tokens, but the model '{name}' takes {limit}. "
             f"Set tokenize.max_length to {limit} and prepare again, or choose another model."
         )
+
+
+def check_vocabulary(name: str, tokenizer: Path) -> None:
+    """Refuse a model that brings a tokenizer with other ids than the one that was fitted on the data.
+
+    A larger vocabulary embeds all ids, and means something else by each. A model without a tokenizer has new weights.
+    """
+    of_model = local_files(name) / "tokenizer.json"
+    if of_model.is_file() and _read_vocabulary(of_model) != _read_vocabulary(tokenizer / "tokenizer.json"):
+        raise TrainingError(
+            f"the data has the ids of a tokenizer that was fitted on it, but the model '{name}' learned those of its "
+            "own. Prepare the data with `tokenizer` instead of `train_tokenizer`, or give a model with new weights, "
+            "saved with no tokenizer or with this one."
+        )
+
+
+def _read_vocabulary(file: Path) -> dict[str, int]:
+    return tokenizers.Tokenizer.from_file(str(file)).get_vocab(with_added_tokens=True)
 
 
 def longest_input(config: Any) -> int | None:

@@ -50,6 +50,7 @@ class RunRecord(BaseModel):
     status: Literal["running", "finished"]
     task: Task
     label_names: tuple[str, ...] | None
+    has_pairs: bool = False
     base_model: str
     settings: TrainSettings
     data: str

@@ -27,6 +27,7 @@ from sftdata.training.metrics import choose_metric
 from sftdata.training.models import (
     add_adapters,
     check_fit,
+    check_vocabulary,
     choose_device,
     fit_config,
     load_weights,
@@ -94,6 +95,8 @@ def make_setup(data: Path, manifest: Manifest, settings: TrainSettings, config: 
     validation = open_validation(data, manifest, settings, pad_id)
     longest = max(int(part.lengths.max()) for part in (examples, validation) if part is not None)
     check_fit(config, settings.model, vocab_size=manifest.tokenizer.vocab_size, longest=longest)
+    if manifest.recipe.get("tokenize", {}).get("train_tokenizer"):
+        check_vocabulary(settings.model, data / TOKENIZER_NAME)
     plan = make_plan(
         examples.lengths,
         seed=settings.seed,
@@ -175,6 +178,7 @@ def describe_run(data: Path, manifest: Manifest, settings: TrainSettings) -> Run
         status="running",
         task=manifest.task,
         label_names=manifest.label_names,
+        has_pairs=manifest.has_pairs,
         base_model=settings.model,
         settings=settings,
         data=str(data),

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from examples import make_conversations
+from examples import make_conversations, make_translations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -108,3 +108,50 @@ def test_no_row_is_kept_that_trains_nothing(tmp_path, chat_recipe, chat_tokenize
         for row in sftdata.load_split(tmp_path / "out", split):
             assert len(row["input_ids"]) <= most
             assert any(label != IGNORE_INDEX for label in row["labels"][1:])
+
+
+WORD = st.sampled_from(["Paris", "bird's", "北京", "\u200b", "[SEP]", "naïve", "a b"]) | SAID
+TAGGED = st.lists(st.tuples(WORD, st.sampled_from(["O", "B-LOC", "I-LOC", "B-PER"])), min_size=1, max_size=6)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sentences=st.lists(TAGGED, min_size=1, max_size=8), overflow=st.sampled_from(["reject", "split"]))
+def test_the_tag_of_any_word_stands_on_its_first_piece_or_the_row_is_rejected(
+    tmp_path, tag_recipe, text_tokenizer, sentences, overflow
+):
+    rows = [dict(zip(("tokens", "tags"), map(list, zip(*words, strict=True)), strict=True)) for words in sentences]
+    tokenize = {"tokenizer": str(text_tokenizer), "max_length": 16, "overflow": overflow}
+    try:
+        manifest = sftdata.prepare(sftdata.load_recipe(tag_recipe(rows, max_rejected=1.0, tokenize=tokenize)))
+    except sftdata.errors.NothingToWrite:
+        return
+    parts = {}
+    for split in manifest.splits:
+        for row in sftdata.load_split(tmp_path / "out", split):
+            record, _, part = row["row_id"].partition(":")[2].partition("/")
+            parts.setdefault(int(record) - 1, {})[int(part or 1)] = row
+    for place, found in parts.items():
+        ids, labels = [], []
+        for _, row in sorted(found.items()):
+            ids += row["input_ids"][1:-1]
+            labels += row["labels"][1:-1]
+            assert row["labels"][0] == row["labels"][-1] == IGNORE_INDEX
+        encoding = load_tokenizer(str(text_tokenizer)).reference.encode(
+            rows[place]["tokens"], is_pretokenized=True, add_special_tokens=False
+        )
+        assert ids == encoding.ids
+        expected = [IGNORE_INDEX] * len(ids)
+        for number, tag in enumerate(rows[place]["tags"]):
+            expected[encoding.word_ids.index(number)] = manifest.label_names.index(tag)
+        assert labels == expected
+
+
+def test_every_target_is_trained_to_its_end(tmp_path, translation_recipe, chat_tokenizer):
+    rows = make_translations(60)
+    manifest = sftdata.prepare(sftdata.load_recipe(translation_recipe(rows)))
+    reference = load_tokenizer(str(chat_tokenizer)).reference
+    for split in manifest.splits:
+        for row in sftdata.load_split(tmp_path / "out", split):
+            target = rows[int(row["row_id"].partition(":")[2]) - 1]["target"]
+            assert reference.decode(row["labels"], skip_special_tokens=False) == target + "<|im_end|>"
+    assert manifest.rows.written == 60

@@ -6,7 +6,7 @@ import pytest
 import sftdata
 
 
-@pytest.mark.parametrize("kind", ["text", "chat"])
+@pytest.mark.parametrize("kind", ["text", "chat", "tag", "translation", "multilabel", "regression", "pair"])
 def test_datasets_opens_the_output_with_the_same_rows(request, tmp_path, kind):
     sftdata.prepare(sftdata.load_recipe(request.getfixturevalue(f"{kind}_recipe")()))
     loaded = datasets.load_from_disk(str(tmp_path / "out"))
@@ -14,7 +14,8 @@ def test_datasets_opens_the_output_with_the_same_rows(request, tmp_path, kind):
     assert list(loaded) == list(manifest.splits)
     for name in loaded:
         assert loaded[name].to_list() == list(sftdata.load_split(tmp_path / "out", name))
-    assert loaded["train"].column_names == ["row_id", "input_ids", "labels"]
+    types = ["token_type_ids"] if kind == "pair" else []
+    assert loaded["train"].column_names == ["row_id", "input_ids", "labels", *types]
 
 
 def test_class_names_travel_with_the_dataset(tmp_path, text_recipe):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from examples import make_conversations, make_texts
+from examples import make_conversations, make_pairs, make_tagged, make_texts, make_translations
 
 import sftdata
 from sftdata.sources import parsing
@@ -26,9 +26,13 @@ def run(recipe: Path, *arguments: str, **environment: str) -> dict[str, bytes]:
     return files_of(recipe.parent / "out")
 
 
-@pytest.mark.parametrize("kind", ["text", "chat"])
+ROWS = {"text": make_texts, "chat": make_conversations, "tag": make_tagged, "translation": make_translations}
+ROWS |= dict.fromkeys(("pair", "multilabel", "regression"), make_pairs)
+
+
+@pytest.mark.parametrize("kind", ROWS)
 def test_workers_and_hash_seed_do_not_change_a_byte(request, monkeypatch, kind):
-    rows = make_texts(400) if kind == "text" else make_conversations(400)
+    rows = ROWS[kind](400)
     rows[17] = {"broken": True}
     recipe = request.getfixturevalue(f"{kind}_recipe")(
         rows, max_rejected=1.0, output={"dir": "out", "shard_size": "20KB"}

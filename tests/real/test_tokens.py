@@ -10,7 +10,6 @@ from examples import as_rows
 
 import sftdata
 from sftdata import IGNORE_INDEX
-from sftdata.tokenizers.backends import choose_backend, make_backend
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
 from sftdata.tokenizers.loading import load_tokenizer
 from sftdata.tokenizers.rendering import Renderer, render_conversations
@@ -20,6 +19,7 @@ pytestmark = pytest.mark.real
 SAMPLES = Path(__file__).parents[2] / "samples"
 TEMPLATES = ["Qwen-Qwen2.5-7B-Instruct", "Qwen-Qwen3-0.6B", "meta-llama-Llama-3.1-8B-Instruct", "LFM2.5-8B-A1B"]
 TEMPLATES += ["google-gemma-2-2b-it", "deepseek-ai-DeepSeek-V3.1"]
+NO_THOUGHT = "<think>\n\n</think>\n\n"
 ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<｜end▁of▁sentence｜>")
 
 
@@ -59,11 +59,13 @@ def test_conversations_have_the_ids_of_apply_chat_template_and_train_the_respons
         assert example["input_ids"] == tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
         trained = tokenizer.decode([label for label in example["labels"] if label != IGNORE_INDEX])
         said = [turn["content"] for turn in messages if turn["role"] == "assistant"]
-        as_the_template_has_it = [text.lstrip("\n") for text in said] if model == "qwen3" else said
+        as_the_template_has_it = said
+        if model == "qwen3":  # before its last response it writes an empty thought, which the model has to write too
+            as_the_template_has_it = [*said[:-1], NO_THOUGHT + said[-1].lstrip("\n")]
         assert trained == "".join(f"{text}<|im_end|>" for text in as_the_template_has_it)
         seen += 1
     assert seen == len(rows)
-    assert sftdata.read_manifest(out).tokenizer.backend.startswith("tokie")
+    assert sftdata.read_manifest(out).tokenizer.backend.startswith("gigatoken")
 
 
 def test_texts_have_the_ids_that_minilm_gives_them(tmp_path, assets):
@@ -136,20 +138,9 @@ def test_every_template_renders_as_transformers_does_and_spans_hold_the_response
         spoken = [row["text"].encode()[a:b].decode() for a, b in zip(row["starts"], row["ends"], strict=True)]
         said = [turn["content"] for turn in messages if turn["role"] == "assistant"]
         for text, content in zip(spoken, said, strict=True):
+            text = text.removesuffix("\n")  # which LFM2.5's tags enclose
             assert text.endswith(ENDS)
-            bare = next(text.removesuffix(end) for end in ENDS if text.endswith(end))
+            bare = next(text.removesuffix(end) for end in ENDS if text.endswith(end)).removeprefix(NO_THOUGHT)
             assert bare in (content, content.strip(), content.strip("\n"))
         kept += 1
     assert kept >= len(talks) / 2
-
-
-@pytest.mark.parametrize("model", ["minilm", "smollm2", "qwen3"])
-def test_the_fast_backend_equals_the_reference_on_every_character_of_the_plane(assets, model):
-    tokenizer = load_tokenizer(str(assets / model))
-    characters = [chr(code) for code in range(0x20, 0x30000, 7) if not 0xD800 <= code < 0xE000]
-    texts = [f"{c}a {c} {c}{c}b" for c in characters]
-    proof = choose_backend(tokenizer, "tokie", texts[:20_000])
-    found, lengths = make_backend(tokenizer, proof.proved).encode(texts)
-    expected, expected_lengths = make_backend(tokenizer, None).encode(texts)
-    assert lengths.tolist() == expected_lengths.tolist()
-    assert found.tolist() == expected.tolist()

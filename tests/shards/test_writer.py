@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 from sftdata.errors import VerificationError
-from sftdata.recipe import TASKS
 from sftdata.records import IGNORE_INDEX, Task
 from sftdata.shards.layout import dataset_dict_file, example_schema
 from sftdata.shards.writer import SplitWriter, count_trained
@@ -21,19 +20,31 @@ def turn(i, length=4):
     return {"row_id": f"s:{i}", "input_ids": [i] * length, "labels": [IGNORE_INDEX] + [i] * (length - 1)}
 
 
-@pytest.mark.parametrize("task", TASKS)
+NAMES = datasets.ClassLabel(names=["no", "yes"])
+LABELS = {
+    Task.TEXT_CLASSIFICATION: ([1, 0], NAMES, 2),
+    Task.MULTILABEL: ([[0.0, 1.0], [0.0, 0.0]], datasets.List(datasets.Value("float32")), 2),
+    Task.REGRESSION: ([-100.0, 0.5], datasets.Value("float32"), 2),
+    Task.TOKEN_CLASSIFICATION: ([[1, IGNORE_INDEX], [0, 1]], datasets.List(NAMES), 3),
+    Task.SEQ2SEQ: ([[7, 8, 9], [7]], datasets.List(datasets.Value("int32")), 4),
+    Task.CAUSAL_LM: ([[IGNORE_INDEX, 1], [IGNORE_INDEX, IGNORE_INDEX]], datasets.List(datasets.Value("int32")), 1),
+}
+"""For each task the labels of two examples, their feature, and how many labels train."""
+
+
+@pytest.mark.parametrize("task", LABELS)
 def test_datasets_reads_what_was_written_with_its_features(tmp_path, task):
-    rows = [turn(1), turn(2)] if task == Task.CAUSAL_LM else [{"row_id": "s:1", "input_ids": [1], "labels": 1}]
-    names = ("no", "yes") if task == Task.TEXT_CLASSIFICATION else None
+    labels, feature, trained = LABELS[task]
+    rows = [{"row_id": f"s:{n}", "input_ids": [n, n + 1], "labels": label} for n, label in enumerate(labels)]
+    names = ("no", "yes") if task in (Task.TEXT_CLASSIFICATION, Task.MULTILABEL, Task.TOKEN_CLASSIFICATION) else None
     writer = SplitWriter(tmp_path / "train", "train", example_schema(task, names), 10**6)
     writer.write(batch(rows, task, names))
-    writer.close()
+    assert writer.close().trained_tokens == trained
     (tmp_path / "dataset_dict.json").write_text(dataset_dict_file(["train"]))
     loaded = datasets.load_from_disk(str(tmp_path))["train"]
     assert loaded.to_list() == rows
     assert loaded.features["input_ids"] == datasets.List(datasets.Value("int32"))
-    if names:
-        assert loaded.features["labels"].names == ["no", "yes"]
+    assert loaded.features["labels"] == feature
 
 
 def test_shards_end_where_the_size_says_and_lose_nothing(tmp_path):

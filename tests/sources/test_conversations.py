@@ -28,6 +28,7 @@ TOOLS = '[{"type": "function", "function": {"name": "f", "parameters": {"z": 1, 
 """Keys that are in no order, a number that Python would spell otherwise, and a null: all must stay."""
 
 EXPECTED = {
+    "text": ('{"text":" a\\n"}', [turn("assistant", " a\n")]),
     "text_label": ('{"text":" a\\n","label":5}', {"text": " a\n", "label": "5"}),
     "text_multilabel": ('{"text":"a","labels":"x; y"}', {"text": "a", "labels": ["x", "y"]}),
     "text_score": ('{"text":"a","score":3}', {"text": "a", "score": 3.0}),
@@ -100,7 +101,7 @@ def test_a_record_becomes_the_fields_of_its_task(tmp_path, name):
     if schema.task == Task.CAUSAL_LM:
         assert row == {"messages": expected, "tools": TOOLS if "TOOLS" in line else None}
     else:
-        assert row == expected
+        assert row == {**dict.fromkeys(FIELDS[schema.task]), **expected}
 
 
 def test_a_source_with_columns_called_as_the_provenance_is_not_mixed_up_with_it(tmp_path):
@@ -109,7 +110,18 @@ def test_a_source_with_columns_called_as_the_provenance_is_not_mixed_up_with_it(
     schema = Schema.model_validate({"name": "s", "task": "text_classification", "columns": columns, "parts": parts})
     path = write_jsonl(tmp_path / "f.jsonl", [{"source": "a text", "record": 77, "row_id": "a label"}])
     (row,) = fields_of(path, schema).to_dicts()
-    assert row == {"row_id": "id:1", "source": path.name, "record": 1, "text": "a text", "label": "a label"}
+    expected = {"source": path.name, "record": 1, "text": "a text", "text_pair": None, "label": "a label"}
+    assert row == {"row_id": "id:1", **expected}
+
+
+def test_a_second_text_is_beside_the_first(tmp_path):
+    columns = {"premise": {}, "hypothesis": {}, "score": {"dtype": "float"}}
+    parts = {"text": "premise", "text_pair": "hypothesis", "score": "score"}
+    schema = Schema.model_validate({"name": "s", "task": "regression", "columns": columns, "parts": parts})
+    path = write_jsonl(tmp_path / "f.jsonl", [{"premise": "a", "hypothesis": "b", "score": 1}])
+    (row,) = fields_of(path, schema).select("text", "text_pair", "score").to_dicts()
+    assert row == {"text": "a", "text_pair": "b", "score": 1.0}
+    assert schema.has_pairs
 
 
 def make_rows(schema, values):

@@ -335,6 +335,30 @@ def test_only_the_source_of_a_pair_changes_unless_told():
     assert made["source_text"][0] != SENTENCES[0]
 
 
+@pytest.mark.parametrize("name", STEPS)
+def test_both_texts_of_a_pair_change_and_a_text_that_is_not_there_stays_so(name):
+    rows = rows_of(SENTENCES).with_columns(text_pair=pl.Series([*SENTENCES[1:], None], dtype=pl.String))
+    settings = [AugmentationStep.model_validate({name: {}})]
+    made = augment_rows(rows, make_augmenter(settings, Task.REGRESSION, Path(), has_pairs=True), 3).rows
+    parents = rows.select("row_id", first="text", second="text_pair")
+    told = made.join(parents, left_on="parent_id", right_on="row_id", maintain_order="left")
+    assert len(told), "the test must not pass on nothing"
+    assert (told["text_pair"].is_null() == told["second"].is_null()).all()
+    changed = told.select(pl.col("text") != pl.col("first"), pl.col("text_pair").ne_missing(pl.col("second")))
+    assert changed.select(pl.any_horizontal(pl.all()).all()).item()
+    alone = augment_rows(rows, make_augmenter(settings, Task.REGRESSION, Path()), 3).rows
+    assert alone.join(rows, left_on="parent_id", right_on="row_id")["text_pair_right"].equals(alone["text_pair"])
+
+
+def test_a_copy_of_a_pair_is_new_where_either_text_is():
+    rows = pl.DataFrame({"row_id": ["p:1", "p:2"], "text": ["one two", "one two"], "text_pair": ["a", "b"]})
+    step_of_swap = [AugmentationStep.model_validate({"random_swap": {"rate": 1.0}})]
+    augmenter = make_augmenter(step_of_swap, Task.REGRESSION, Path(), has_pairs=True)
+    made = augment_rows(rows, augmenter, 1)
+    assert made.rows["text"].to_list() == ["two one", "two one"]
+    assert len(set(made.keys)) == 2
+
+
 tagged_tokens = st.lists(
     st.tuples(
         st.sampled_from(["movie", "story", "The", "awful", "clever", ".", "电影", "喜欢", "EU", "begins"]),

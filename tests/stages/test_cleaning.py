@@ -22,6 +22,7 @@ dirty = st.lists(
 ).map("".join)
 VALUES = {
     "text": st.none() | dirty,
+    "text_pair": st.none() | dirty,
     "tokens": st.lists(st.none() | dirty, max_size=3),
     "source_text": dirty,
     "target_text": st.none() | dirty,
@@ -45,7 +46,7 @@ STEPS = {
 
 def make_rows(task, values):
     fields = FIELDS[task]
-    plain = {"label": "a", "labels": ["a"], "score": 0.5, "tags": ["O"], "tools": None}
+    plain = {"text_pair": None, "label": "a", "labels": ["a"], "score": 0.5, "tags": ["O"], "tools": None}
     table = [
         {"row_id": f"f:{place + 1}", "source": "f", "record": place + 1}
         | {name: value[name] if name in value else plain[name] for name in fields}
@@ -57,12 +58,14 @@ def make_rows(task, values):
 @st.composite
 def rows_of_any_task(draw):
     task = draw(st.sampled_from(Task))
-    values = st.fixed_dictionaries({name: VALUES[name] for name in text_fields(task)})
+    names = text_fields(task, has_pairs="text_pair" in FIELDS[task])
+    values = st.fixed_dictionaries({name: VALUES[name] for name in names})
     return task, make_rows(task, draw(st.lists(values, max_size=7)))
 
 
 def cleaner_of(task, **settings):
-    cleaner = make_cleaner(CleanSettings(**settings), text_fields(task), ".")
+    names = text_fields(task, has_pairs="text_pair" in FIELDS[task])
+    cleaner = make_cleaner(CleanSettings(**settings), names, ".")
     return pickle.loads(pickle.dumps(cleaner))  # noqa: S301  # as worker processes get it
 
 

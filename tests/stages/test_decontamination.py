@@ -82,6 +82,7 @@ def test_texts_without_words_contaminate_nothing():
     ("task", "row", "field"),
     [
         (Task.SEQ2SEQ, {"source_text": "x", "target_text": EVALUATION[0]}, "target_text"),
+        (Task.REGRESSION, {"text": "x", "text_pair": EVALUATION[0]}, "text_pair"),
         (Task.TOKEN_CLASSIFICATION, {"tokens": EVALUATION[0].split(), "tags": []}, "tokens"),
         (
             Task.CAUSAL_LM,
@@ -97,7 +98,7 @@ def test_every_field_and_turn_is_looked_at(task, row, field):
         [{"source": "a", "record": 1, **clean}, {"source": "a", "record": 2, **clean, **row}],
         schema=provenance | FIELDS[task],
     )
-    fields = [name for name in FIELDS[task] if name not in ("tags", "tools")]
+    fields = [name for name in FIELDS[task] if name not in ("tags", "tools", "score")]
     rejected = decontaminate_rows(rows, evaluation_of(EVALUATION), fields).rejected
     assert rejected["record"].to_list() == [2]
     assert rejected["detail"][0].startswith(f"{field}: shares")

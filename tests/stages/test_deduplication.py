@@ -136,6 +136,37 @@ def test_a_comparison_goes_to_worker_processes():
     assert comparison.target is None
 
 
+def sign_pairs(*pairs, **options):
+    rows = rows_of(Task.MULTILABEL, [{"text": one, "text_pair": other, "labels": ["a"]} for one, other in pairs])
+    return sign_rows(rows, make_comparison(Task.MULTILABEL, DeduplicateSettings(**options), has_pairs=True))
+
+
+def test_the_same_text_beside_another_is_another_pair():
+    for first, second, same in [
+        (("a quick brown", "fox jumps over"), ("A  quick Brown", "FOX jumps over"), True),
+        (("a quick brown", "fox jumps over"), ("a quick brown", "dog"), False),
+        (("a quick brown", "fox jumps over"), ("a quick", "brown fox jumps over"), False),
+        (("a quick brown", "fox jumps over"), ("fox jumps over", "a quick brown"), False),
+    ]:
+        signed = sign_pairs(first, second, conflicts="reject")
+        assert [equal(signed, name) for name in ("content", "input")] == [same] * 2
+        assert equal(signed, "target")
+
+
+def test_near_duplicates_are_looked_for_in_both_texts():
+    first, other = "the same first text of both", "of other words altogether"
+    assert equal(sign_pairs((first, "a quick brown fox"), (first, "a quick brown fox")), "keys")
+    assert not equal(sign_pairs((first, "a quick brown fox jumps over it"), (first, other)), "keys")
+    assert not equal(sign_pairs(("a quick brown fox jumps over it", first), (other, first)), "keys")
+
+
+def test_fields_may_leave_one_text_of_a_pair_out():
+    signed = sign_pairs(("a b", "c"), ("a b", "d"), fields=["text"], conflicts="reject")
+    assert [equal(signed, name) for name in ("content", "input")] == [True, False]
+    with pytest.raises(ValueError, match="expected text or text_pair for a multilabel task"):
+        sign_pairs(fields=["labels"])
+
+
 def test_unknown_field_is_refused():
     with pytest.raises(ValueError, match="fields: found label, expected text for a text_classification task"):
         make_comparison(Task.TEXT_CLASSIFICATION, DeduplicateSettings(fields=["label"]))

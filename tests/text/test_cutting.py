@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import quick, texts
 
-from sftdata.text.cutting import cut_lists, cut_texts
+from sftdata.text.cutting import PROTECTED as PATTERNS
+from sftdata.text.cutting import _cut_simple, _narrow, _pattern, cut_lists, cut_texts
 from sftdata.text.pieces import HAN, LATIN, Replacement
 from sftdata.text.segmentation import Segmenter
 
@@ -101,6 +102,34 @@ def test_a_text_is_cut_alike_in_any_company(values):
     assert together == [cut_texts(series[i : i + 1], Segmenter()).lists()[0].to_list() for i in range(len(values))]
     chunked = pl.concat([series[:1], series[1:]], rechunk=False)
     assert cut_texts(chunked, Segmenter()).lists().to_list() == together
+
+
+ascii_texts = st.text(st.characters(max_codepoint=127), max_size=30) | st.text(
+    "aZw1 .,;:/-'()\"\t\n`$\\\\@_", max_size=30
+)
+
+
+@given(st.lists(ascii_texts | texts, min_size=1, max_size=6))
+@example(["www.a", " www.,", "x://y", " (a.b)", "  ", "don't", ' "word";', " c++"])
+@quick
+def test_simple_parts_are_cut_as_by_the_regular_expression(values):
+    parts = pl.Series([value for value in values if value] or ["a"])
+    lists, simple = _cut_simple(parts)
+    slow = parts.str.extract_all(_pattern([], PATTERNS))
+    assert lists.filter(simple).to_list() == slow.filter(simple).to_list()
+
+
+def test_most_of_english_is_simple():
+    parts = pl.Series([" word", "Word", ' "word', " word),", " --", " don't", " 12", " a.b", " www.x", "中"])
+    assert _cut_simple(parts)[1].tolist() == [True] * 5 + [False] * 5
+
+
+@given(st.lists(ascii_texts, min_size=1, max_size=6))
+@quick
+def test_narrow_patterns_find_the_same_in_ascii(values):
+    wide, parts = _pattern(["C++", "a 1", "\\w"], PATTERNS), pl.Series(values)
+    assert _narrow(wide) != wide
+    assert parts.str.extract_all(_narrow(wide)).to_list() == parts.str.extract_all(wide).to_list()
 
 
 def test_texts_are_taken_with_their_pieces():

@@ -124,4 +124,5 @@ def test_the_text_fields_of_every_task():
         Task.SEQ2SEQ: ("source_text", "target_text"),
         Task.CAUSAL_LM: ("messages",),
     }
-    assert all(holds_text(FIELDS[task][name]) for task in Task for name in text_fields(task))
+    assert text_fields(Task.REGRESSION, has_pairs=True) == ("text", "text_pair")
+    assert all(holds_text(FIELDS[task][name]) for task in Task for name in text_fields(task, has_pairs=True))

@@ -60,6 +60,15 @@ def test_normal_form(text, form):
 
 
 @quick
+@given(
+    st.lists(st.text(st.characters(max_codepoint=127), max_size=20) | st.text("a B\t\n\x1c", max_size=8), max_size=6)
+)
+def test_normal_form_of_ascii_is_small_letters_with_single_spaces(given_texts):
+    ours = normalize_texts(pl.Series(given_texts, dtype=pl.String)).to_list()
+    assert ours == [" ".join(text.lower().split()) for text in given_texts]
+
+
+@quick
 @given(mixed)
 def test_normal_form_changes_nothing_twice_and_keeps_the_order(given_texts):
     series = pl.Series(given_texts, dtype=pl.String)

@@ -51,7 +51,7 @@ TEXTS = [
 def test_byte_places_and_offsets_agree(chat_tokenizer, rows):
     tokenizer = load_tokenizer(str(chat_tokenizer))
     frame = rendered(rows)
-    encoded = huggingface(tokenizer).encode(frame["text"].to_list())
+    encoded = huggingface(tokenizer).encode(frame["text"])
     by_bytes = find_trained(frame, encoded, tokenizer, byte_table(tokenizer.reference))
     by_offsets = find_trained(frame, encoded, tokenizer, None)
     assert by_bytes[0].tolist() == by_offsets[0].tolist()
@@ -61,7 +61,7 @@ def test_byte_places_and_offsets_agree(chat_tokenizer, rows):
 def test_a_sliced_frame_gives_the_same_marks(chat_tokenizer):
     tokenizer = load_tokenizer(str(chat_tokenizer))
     frame = pl.concat([rendered(TEXTS), rendered(TEXTS)], rechunk=False).slice(3, 3)
-    encoded = huggingface(tokenizer).encode(frame["text"].to_list())
+    encoded = huggingface(tokenizer).encode(frame["text"])
     table = byte_table(tokenizer.reference)
     whole = find_trained(frame.rechunk(), encoded, tokenizer, table)
     sliced = find_trained(frame, encoded, tokenizer, table)
@@ -72,7 +72,7 @@ def test_a_sliced_frame_gives_the_same_marks(chat_tokenizer):
 def test_a_row_whose_tokens_do_not_spell_its_text_falls_back_to_offsets_alone(chat_tokenizer):
     tokenizer = load_tokenizer(str(chat_tokenizer))
     frame = rendered([("hello world", [6], [11]), ("hello there", [6], [11])])
-    encoded = huggingface(tokenizer).encode(frame["text"].to_list())
+    encoded = huggingface(tokenizer).encode(frame["text"])
     # a table that lies about one token of the second row: `the` of `there` is not in the first
     token = tokenizer.reference.encode("hello there").ids[-1]
     table = byte_table(tokenizer.reference).to_pylist()
@@ -91,7 +91,7 @@ def test_a_torn_edge_names_its_row(chat_tokenizer):
     assert ids[0] == "the", "the span below must cut a token in two"
     frame = rendered([(word, [1], [len(word)]), (word, [0], [len(word)])])
     trained, torn = find_trained(
-        frame, huggingface(tokenizer).encode([word, word]), tokenizer, byte_table(tokenizer.reference)
+        frame, huggingface(tokenizer).encode(frame["text"]), tokenizer, byte_table(tokenizer.reference)
     )
     assert torn.tolist() == [0]
     assert trained[len(ids) :].all()

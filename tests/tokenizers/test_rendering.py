@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
-from sftdata.tokenizers.rendering import Renderer, find_end_token, render_conversations
+from sftdata.tokenizers.edges import find_end_token
+from sftdata.tokenizers.rendering import Renderer, render_conversations
 from sftdata.tokenizers.shapes import Slot, compile_shape
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -190,8 +191,8 @@ def test_a_response_of_weight_zero_is_not_trained(weights):
 @pytest.mark.parametrize(
     ("turn", "reason"),
     [
-        ({"content": None, "details": '{"tool_calls": [{"function": {"name": "f"}}]}'}, "response_has:tool_calls"),
-        ({"details": '{"reasoning_content": "because"}'}, "response_has:reasoning_content"),
+        ({"content": None, "details": '{"tool_calls": [{"function": {"name": "f"}}]}'}, "response_rewritten"),
+        ({"details": '{"reasoning_content": "because"}'}, "response_rewritten"),
         ({"weight": 0.5}, "weight:fraction"),
     ],
 )

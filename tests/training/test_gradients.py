@@ -9,7 +9,7 @@ import transformers
 from tiny import LABELS, settings
 
 from sftdata.plan import make_plan
-from sftdata.recipe import TASKS
+from sftdata.recipe import TRAINED
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
 from sftdata.training.heads import HEADS
@@ -59,7 +59,7 @@ def load(task, bert, llama):
     return load_weights(str(source), config, task)
 
 
-@pytest.fixture(params=TASKS)
+@pytest.fixture(params=TRAINED)
 def task(request):
     return request.param
 

@@ -113,3 +113,17 @@ def test_rows_that_train_nothing_are_refused_by_name():
     loaded = Examples(table_of(examples, Task.CAUSAL_LM), Task.CAUSAL_LM)
     with pytest.raises(DataError, match=r"1 of 6 rows train nothing.*: r4\."):
         require_targets(loaded, "out: the train split")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:5])
+def test_types_of_pairs_are_padded_as_the_ids_are(layout):
+    examples = random_classes(12, 8)
+    plain = table_of(examples, Task.TEXT_CLASSIFICATION, ("a", "b", "c"))
+    types = [[place % 2 for place in range(len(example.input_ids))] for example in examples]
+    table, part = shapes_of(plain.append_column("token_type_ids", pa.array(types, pa.list_(pa.int8()))))[layout]
+    rows = np.array([4, 0, 3], dtype=np.int64)
+    batch = Examples(table, Task.TEXT_CLASSIFICATION).gather(rows)
+    width = batch.input_ids.shape[1]
+    wanted = [types[part][row] for row in rows]
+    assert batch.token_type_ids.tolist() == [kinds + [0] * (width - len(kinds)) for kinds in wanted]
+    assert len(Examples(plain, Task.TEXT_CLASSIFICATION).gather(rows).token_type_ids) == 0

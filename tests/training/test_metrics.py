@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from sftdata.errors import TrainingError
-from sftdata.recipe import TASKS
+from sftdata.recipe import TRAINED
 from sftdata.training.metrics import (
     METRICS,
     choose_metric,
@@ -58,7 +58,7 @@ def test_better_means_strictly_better_in_the_metric_s_own_direction(metric, valu
     assert is_better(metric, value, best) is better
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TRAINED)
 def test_an_unknown_metric_is_refused_and_the_known_are_named(task):
     with pytest.raises(TrainingError, match=r"found 'f2'.*" + ", ".join(METRICS[task])):
         choose_metric(task, "f2")

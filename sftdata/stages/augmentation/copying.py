@@ -21,7 +21,7 @@ from sftdata.stages.augmentation.replacing import (
     replace_homophones,
     replace_synonyms,
 )
-from sftdata.stages.deduplication import INPUTS, blocks_of, compared_texts, join_texts
+from sftdata.stages.deduplication import blocks_of, compared_texts, input_fields, join_texts
 from sftdata.text.fields import text_fields
 from sftdata.text.nlpaug import Foreign, augment_texts
 from sftdata.text.pieces import Bools, Ints, Pieces, Replacement
@@ -61,6 +61,12 @@ class Augmenter:
     task: Task
     steps: tuple[Step, ...]
     segmenter: Segmenter
+    has_pairs: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The fields that a model is given, by which copies are told apart."""
+        return input_fields(self.task, has_pairs=self.has_pairs)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def text_keys(rows: pl.DataFrame, fields: Sequence[str]) -> NDArray[np.uint64]:
 
     Args:
         rows: a frame with the columns `fields`.
-        fields: columns of texts, tokens or turns; for copies `INPUTS[task]`.
+        fields: columns of texts, tokens or turns; for copies `Augmenter.inputs`.
     """
     return _hash(compared_texts(rows, fields))
 
@@ -129,7 +135,7 @@ def augment_rows(
 
 def _cut_columns(rows: pl.DataFrame, augmenter: Augmenter, step: Step) -> list[Column]:
     side = step.settings.side
-    names = INPUTS[augmenter.task] if side == "input" else text_fields(augmenter.task)
+    names = augmenter.inputs if side == "input" else text_fields(augmenter.task, has_pairs=augmenter.has_pairs)
     return [cut_column(rows, name, ROLES[side], augmenter.segmenter, step.settings.protect) for name in names]
 
 
@@ -214,7 +220,7 @@ def _sift(
         total: how many copies of each step there are, with those that did not change.
         taken: as `augment_rows` has it.
     """
-    new, keys = _find_new(copies["@parent"], join_texts(copies, INPUTS[augmenter.task]), taken)
+    new, keys = _find_new(copies["@parent"], join_texts(copies, augmenter.inputs), taken)
     counts = {name: {"made": 0, "unchanged": copies_made, "duplicate": 0} for name, copies_made in total.items()}
     flagged = copies.select("@step", new=pl.Series(new))
     found = flagged.group_by("@step").agg(changed=pl.len(), made=pl.col("new").sum())

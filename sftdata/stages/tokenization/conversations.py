@@ -1,39 +1,166 @@
 """Examples of conversations, with labels on what the assistant says."""
 
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from sftdata.records import IGNORE_INDEX
+from sftdata.records import FIELDS, Task
 from sftdata.stages.tokenization.drafts import Drafts, Drop
-from sftdata.stages.tokenization.encoding import cut, reject_control_tokens, spell_control_tokens
-from sftdata.stages.tokenization.flat import as_lists, count_in_rows, positions_in_rows
+from sftdata.stages.tokenization.encoding import cut, reject_control_tokens, reject_long
+from sftdata.stages.tokenization.escaping import CannotEscape, Escaping
+from sftdata.stages.tokenization.flat import Flags, Ints, as_lists, count_in_rows, take_rows
+from sftdata.stages.tokenization.overflow import Stored, keep_beginning, split_conversations
 from sftdata.stages.tokenization.setup import Tokenization
 from sftdata.tokenizers.labels import apply_mask, find_trained
 from sftdata.tokenizers.rendering import render_conversations
+from sftdata.tokenizers.routing import weave
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Encoded conversations.
+
+    Attributes:
+        rows: the row that each comes from, rising, shape `[examples]`.
+        ids: of all, end to end, shape `[tokens]`.
+        lengths: how many tokens each has, shape `[examples]`.
+        trained: which tokens are trained, shape `[tokens]`.
+    """
+
+    rows: Ints
+    ids: NDArray[np.int32]
+    lengths: Ints
+    trained: Flags
 
 
 def tokenize_conversations(rows: pl.DataFrame, settings: Tokenization, drop: Drop) -> Drafts:
     """Render and encode conversations, and label the tokens of responses."""
-    turn = pl.element().struct
-    said = pl.col("messages").list.eval(pl.concat_str(turn.field("content", "details"), ignore_nulls=True))
-    everything = pl.concat_str(said.list.join("\n"), "tools", ignore_nulls=True)
-    reject_control_tokens(spell_control_tokens(rows.select(everything).to_series(), settings), settings, drop)
-    rendered = render_conversations(rows, settings.renderer)
-    for (reason, detail), group in rendered.drop_nulls("reason").group_by("reason", "detail", maintain_order=True):
-        drop.add(group["index"].to_numpy().astype(np.int64), str(reason), str(detail))
-    rendered = rendered.with_columns(pl.col("text").fill_null(""))
-    ids, lengths = settings.backend.encode(rendered["text"])
-    trained, torn = find_trained(rendered, (ids, lengths), settings.tokenizer, settings.bytes_of_ids)
-    drop.add(torn, "response_boundary", "a token spans the edge of a response and what surrounds it")
-    pieces = cut(lengths, settings.settings.max_length, settings, drop)
-    labels = pieces.apply(apply_mask(ids, trained))
-    can_be_predicted = (labels != IGNORE_INDEX) & (positions_in_rows(pieces.lengths) > 0)
-    nothing = np.flatnonzero(count_in_rows(can_be_predicted, pieces.lengths) == 0)
-    drop.add(pieces.rows[nothing], "nothing_trained", "no token of a response is left")
-    lists = as_lists(labels, pieces.lengths)
-    return Drafts(pieces.rows, pieces.apply(ids), pieces.lengths, lists, pieces.truncated)
+    found = _label(rows, np.arange(len(rows)), settings, drop)
+    found, truncated = _shorten(rows, found, settings, drop)
+    nothing = _count_predicted(found) == 0
+    if nothing.any() and settings.settings.overflow == "split":
+        # pieces in which nothing is trained are left out, unless all pieces of a row are such
+        useful = np.isin(found.rows, found.rows[~nothing])
+        keep = np.flatnonzero(~(nothing & useful))
+        found, truncated, nothing = _take(found, keep), truncated[keep], nothing[keep]
+    drop.add(found.rows[nothing], "nothing_trained", "no token of a response is left")
+    labels = as_lists(apply_mask(found.ids, found.trained), found.lengths)
+    return Drafts(found.rows, found.ids, found.lengths, labels, truncated)
+
+
+def _count_predicted(found: _Labelled) -> Ints:
+    """Count the trained tokens of each example that have a token before them, from which they are predicted."""
+    filled = np.flatnonzero(found.lengths)
+    first = (np.cumsum(found.lengths) - found.lengths)[filled]
+    count = count_in_rows(found.trained, found.lengths)
+    count[filled] -= found.trained[first]
+    return count
 
 
 def conversation_texts(rows: pl.DataFrame, settings: Tokenization) -> pl.Series:
     """Return the texts that an encoder will see."""
     return render_conversations(rows, settings.renderer)["text"].drop_nulls()
+
+
+def _label(rows: pl.DataFrame, place: Ints, settings: Tokenization, drop: Drop) -> _Labelled:
+    """Render and encode conversations; `place` says which row of the chunk each of `rows` stands for."""
+    handling, escaping = settings.settings.special_tokens_in_text, Escaping(settings.tokenizer)
+    spelled = escaping.find(rows) if handling != "allow" else np.zeros(len(rows), dtype=np.bool_)
+    if handling == "reject":
+        reject_control_tokens(place[spelled], settings, drop)
+        spelled = np.zeros(len(rows), dtype=np.bool_)
+    if spelled.any():
+        hidden = escaping.hide(rows.filter(pl.Series(spelled)))
+        rows = pl.concat([rows.filter(pl.Series(~spelled)), hidden])[_undo(spelled)]
+    rendered = render_conversations(rows, settings.renderer)
+    for (reason, detail), group in rendered.drop_nulls("reason").group_by("reason", "detail", maintain_order=True):
+        drop.add(place[group["index"].to_numpy()], str(reason), str(detail))
+    rendered = rendered.with_columns(pl.col("text").fill_null(""))
+    usual = rendered.filter(pl.Series(~spelled)) if spelled.any() else rendered
+    encoded = settings.backend.encode(usual["text"])
+    trained, torn = find_trained(usual, encoded, settings.tokenizer, settings.bytes_of_ids)
+    _drop_torn(place[~spelled][torn], drop)
+    if not spelled.any():
+        return _Labelled(place, *encoded, trained)
+    odd, odd_trained = _encode_escaped(rendered.filter(pl.Series(spelled)), place[spelled], escaping, settings, drop)
+    both = weave(encoded, odd, spelled)
+    flags = weave((trained.astype(np.int32), encoded[1]), (odd_trained.astype(np.int32), odd[1]), spelled)[0]
+    return _Labelled(place, *both, flags.astype(np.bool_))
+
+
+def _undo(chosen: Flags) -> Ints:
+    """Return the order that puts rows back in their places after the `chosen` ones were moved behind the others."""
+    return np.argsort(np.concatenate([np.flatnonzero(~chosen), np.flatnonzero(chosen)]))
+
+
+def _encode_escaped(
+    rendered: pl.DataFrame, place: Ints, escaping: Escaping, settings: Tokenization, drop: Drop
+) -> tuple[tuple[NDArray[np.int32], Ints], Flags]:
+    ids: list[int] = []
+    lengths = np.zeros(len(rendered), dtype=np.int64)
+    trained = [np.zeros(0, dtype=np.bool_)]
+    for number, (text, starts, ends) in enumerate(rendered.select("text", "starts", "ends").iter_rows()):
+        try:
+            found, flags, tiled = escaping.encode(text, starts or [], ends or [])
+        except CannotEscape:
+            reject_control_tokens(place[[number]], settings, drop)
+            continue
+        if not tiled:
+            _drop_torn(place[[number]], drop)
+        ids += found
+        lengths[number] = len(found)
+        trained.append(flags)
+    return (np.array(ids, dtype=np.int32), lengths), np.concatenate(trained)
+
+
+def _drop_torn(rows: Ints, drop: Drop) -> None:
+    drop.add(rows, "response_boundary", "a token spans the edge of a response and what surrounds it")
+
+
+def _shorten(rows: pl.DataFrame, found: _Labelled, settings: Tokenization, drop: Drop) -> tuple[_Labelled, Flags]:
+    """Do with the rows that are too long what the recipe says; also tell which were cut."""
+    most, overflow = settings.settings.max_length, settings.settings.overflow
+    long = found.lengths > most
+    if overflow == "split" and settings.is_plain_text:
+        windows = cut(found.lengths, most, settings, drop)
+        return _Labelled(windows.rows, found.ids, windows.lengths, found.trained), windows.truncated
+    if overflow == "split" and long.any():
+        pieces = _split(rows, found, long, settings, drop)
+        return pieces, np.zeros(len(pieces.rows), dtype=np.bool_)
+    if overflow == "truncate" and long.any():
+        keep = keep_beginning(found.trained, found.lengths, most)
+        lengths = count_in_rows(keep, found.lengths)
+        return _Labelled(found.rows, found.ids[keep], lengths, found.trained[keep]), long
+    reject_long(np.flatnonzero(long), settings, drop)
+    return found, np.zeros(len(long), dtype=np.bool_)
+
+
+def _split(rows: pl.DataFrame, found: _Labelled, long: Flags, settings: Tokenization, drop: Drop) -> _Labelled:
+    place, pieces = split_conversations(rows, np.flatnonzero(long), partial(_fits, settings=settings))
+    parts = _label(pieces, place, settings, drop)
+    reject_long(np.unique(parts.rows[parts.lengths > settings.settings.max_length]), settings, drop)
+    short = _take(found, np.flatnonzero(~long))
+    together = _Labelled(
+        np.concatenate([short.rows, parts.rows]),
+        np.concatenate([short.ids, parts.ids]),
+        np.concatenate([short.lengths, parts.lengths]),
+        np.concatenate([short.trained, parts.trained]),
+    )
+    return _take(together, np.argsort(together.rows, kind="stable"))
+
+
+def _fits(turns: list[Stored], tools: str | None, settings: Tokenization) -> bool:
+    rows = pl.DataFrame({"messages": [turns], "tools": [tools]}, schema=FIELDS[Task.CAUSAL_LM])
+    text = render_conversations(rows, settings.renderer)["text"][0]
+    return text is None or len(settings.tokenizer.reference.encode(text, add_special_tokens=False).ids) <= (
+        settings.settings.max_length
+    )
+
+
+def _take(found: _Labelled, chosen: Ints) -> _Labelled:
+    ids, lengths = take_rows(found.ids, found.lengths, chosen)
+    trained = take_rows(found.trained.astype(np.int32), found.lengths, chosen)[0].astype(np.bool_)
+    return _Labelled(found.rows[chosen], ids, lengths, trained)

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from sftdata.stages.tokenization.drafts import Drop
 from sftdata.stages.tokenization.flat import Flags, Ints, positions_in_rows
 from sftdata.stages.tokenization.setup import Tokenization
-from sftdata.tokenizers.backends import Encoded, encode_plain
+from sftdata.tokenizers.backends import Encoded
+from sftdata.tokenizers.encoders import reference_encoder
+from sftdata.tokenizers.routing import weave
 
 
 def encode_texts(texts: pl.Series, settings: Tokenization, drop: Drop) -> Encoded:
@@ -19,11 +21,11 @@ def encode_texts(texts: pl.Series, settings: Tokenization, drop: Drop) -> Encode
     if not spelled.any():
         return settings.backend.encode(texts)
     if handling == "reject":
-        reject_control_tokens(spelled, settings, drop)
+        reject_control_tokens(np.flatnonzero(spelled), settings, drop)
         return settings.backend.encode(texts)
     rows = np.flatnonzero(spelled)
     others = settings.backend.encode(texts.filter(pl.Series(~spelled)))
-    return merge(spelled, encode_plain(settings.tokenizer, texts[rows].to_list()), others)
+    return weave(others, reference_encoder(settings.tokenizer.plain_reference)(texts[rows]), spelled)
 
 
 def spell_control_tokens(texts: pl.Series, settings: Tokenization) -> Flags:
@@ -35,23 +37,11 @@ def spell_control_tokens(texts: pl.Series, settings: Tokenization) -> Flags:
     return found
 
 
-def reject_control_tokens(spelled: Flags, settings: Tokenization, drop: Drop) -> None:
-    """Reject the rows of which `spell_control_tokens` says so."""
+def reject_control_tokens(rows: Ints, settings: Tokenization, drop: Drop) -> None:
+    """Reject rows that spell a control token."""
     tokens = ", ".join(settings.tokenizer.special_tokens[:20])
     hint = "to keep such rows set special_tokens_in_text: escape"
-    drop.add(
-        np.flatnonzero(spelled), "special_token_in_text", f"the text spells a control token, one of {tokens}; {hint}"
-    )
-
-
-def merge(chosen: Flags, of_chosen: Encoded, of_others: Encoded) -> Encoded:
-    """Put the rows of two encodings in their places: the first where `chosen`, the second elsewhere."""
-    lengths = np.zeros(len(chosen), dtype=np.int64)
-    lengths[chosen], lengths[~chosen] = of_chosen[1], of_others[1]
-    ids = np.empty(int(lengths.sum()), dtype=np.int32)
-    by_first = np.repeat(chosen, lengths)
-    ids[by_first], ids[~by_first] = of_chosen[0], of_others[0]
-    return ids, lengths
+    drop.add(rows, "special_token_in_text", f"the text spells a control token, one of {tokens}; {hint}")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sftdata.arrays import to_arrow
 from sftdata.tokenizers.backends import Encoded
 
 Ints = NDArray[np.int64]
@@ -40,7 +41,13 @@ def wrap(ids: NDArray[np.int32], lengths: Ints, before: list[int], after: list[i
     return out, wrapped
 
 
+def take_rows(values: NDArray[np.int32], lengths: Ints, rows: Ints) -> Encoded:
+    """Return the rows at these positions, which may come again."""
+    starts, taken = (np.cumsum(lengths) - lengths)[rows], lengths[rows]
+    return values[np.repeat(starts, taken) + positions_in_rows(taken)], taken
+
+
 def as_lists(values: NDArray[Any], lengths: Ints) -> pa.ListArray:
     """Return rows as an Arrow list array of the dtype of `values`."""
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))
+    return pa.ListArray.from_arrays(to_arrow(offsets, pa.int32()), to_arrow(values))

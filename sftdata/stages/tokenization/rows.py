@@ -7,11 +7,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from sftdata.arrays import to_arrow
 from sftdata.records import Task
 from sftdata.stages.tokenization.conversations import conversation_texts, tokenize_conversations
 from sftdata.stages.tokenization.drafts import Drafts, Drop
 from sftdata.stages.tokenization.flat import Flags, Ints, as_lists
 from sftdata.stages.tokenization.setup import Tokenization
+from sftdata.stages.tokenization.tags import tokenize_tags, words_of
+from sftdata.stages.tokenization.targets import sources_and_targets, tokenize_targets
 from sftdata.stages.tokenization.texts import texts_of, tokenize_texts
 
 
@@ -35,7 +38,9 @@ class Tokenized:
 
 
 _TASKS: dict[Task, tuple[Callable[[pl.DataFrame, Tokenization, Drop], Drafts], Callable[..., pl.Series]]] = {
-    Task.TEXT_CLASSIFICATION: (tokenize_texts, texts_of),
+    **dict.fromkeys((Task.TEXT_CLASSIFICATION, Task.MULTILABEL, Task.REGRESSION), (tokenize_texts, texts_of)),
+    Task.TOKEN_CLASSIFICATION: (tokenize_tags, words_of),
+    Task.SEQ2SEQ: (tokenize_targets, sources_and_targets),
     Task.CAUSAL_LM: (tokenize_conversations, conversation_texts),
 }
 """For each task what makes its examples, and what gives the texts that the encoder sees."""
@@ -47,7 +52,8 @@ def tokenize_rows(rows: pl.DataFrame, settings: Tokenization) -> Tokenized:
     Reasons of rejection: `special_token_in_text`, `template_refused`, `response_has:KEY` (a response is more than its
     content, such as tool calls), `weight:fraction`, `response_rewritten`, `response_boundary` (a
     token spans the edge of a response), `no_tokens`, `too_long`, `nothing_trained` (after truncation),
-    `label:not_in_train`.
+    `label:not_in_train`, `score:not_finite`; of words `word_without_token` and `tags:as_long_as`; of targets
+    `target_no_tokens` and `target_too_long`.
     """
     drop = Drop(rows)
     make, _ = _TASKS[settings.task]
@@ -60,7 +66,7 @@ def tokenize_rows(rows: pl.DataFrame, settings: Tokenization) -> Tokenized:
         return Tokenized(batch, drafts.rows, parts, drafts.truncated, drop.rejected())
     place = np.flatnonzero(keep)
     return Tokenized(
-        batch.take(pa.array(place)), drafts.rows[place], parts[place], drafts.truncated[place], drop.rejected()
+        batch.take(to_arrow(place)), drafts.rows[place], parts[place], drafts.truncated[place], drop.rejected()
     )
 
 

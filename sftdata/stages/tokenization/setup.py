@@ -1,8 +1,10 @@
 """What turns rows of one task into examples, put together once for all chunks."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -10,8 +12,9 @@ from sftdata.errors import TokenizerError
 from sftdata.records import Task
 from sftdata.settings.tokenizing import TokenizeSettings
 from sftdata.shards.layout import example_schema
+from sftdata.stages.tokenization.pairs import PairTemplate, find_pair_template
 from sftdata.tokenizers.backends import Backend, Proof, make_backend
-from sftdata.tokenizers.chat_template import ChatTemplate
+from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
 from sftdata.tokenizers.labels import byte_table
 from sftdata.tokenizers.loading import Tokenizer
 from sftdata.tokenizers.rendering import Renderer
@@ -27,6 +30,8 @@ class Tokenization:
         settings: what the recipe says.
         proof: which encoder was chosen for this tokenizer and these data; None: the reference.
         label_names: names of classes or tags by index; None for tasks without.
+        has_pairs: whether rows have a second text, `text_pair`.
+        is_plain_text: whether a conversation is one text, which nothing is asked before.
     """
 
     task: Task
@@ -34,11 +39,17 @@ class Tokenization:
     settings: TokenizeSettings
     proof: Proof | None = None
     label_names: tuple[str, ...] | None = None
+    has_pairs: bool = False
+    is_plain_text: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is made of the attributes: an encoder goes to no other process."""
+        return {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
 
     @property
     def extra_fields(self) -> list[pa.Field]:
         """The columns that examples have beside `row_id`, `input_ids` and `labels`."""
-        return []
+        return [pa.field("token_type_ids", pa.list_(pa.int8()))] * (self.has_pairs and self.pair_template.has_types)
 
     @property
     def schema(self) -> pa.Schema:
@@ -61,9 +72,14 @@ class Tokenization:
         return find_wrapping(self.tokenizer)
 
     @cached_property
+    def pair_template(self) -> PairTemplate:
+        """The special ids and types around two texts."""
+        return find_pair_template(self.tokenizer)
+
+    @cached_property
     def renderer(self) -> Renderer:
         """The chat template with the tokens that end a response."""
-        return make_renderer(self.tokenizer)
+        return make_renderer(self.tokenizer, self.settings)
 
     @cached_property
     def bytes_of_ids(self) -> pa.LargeBinaryArray | None:
@@ -87,15 +103,45 @@ def find_wrapping(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     )
 
 
-def make_renderer(tokenizer: Tokenizer) -> Renderer:
+def make_renderer(tokenizer: Tokenizer, settings: TokenizeSettings) -> Renderer:
     """Return the renderer for the tokenizer's chat template.
 
     Raises:
-        TokenizerError: when there is no template.
+        TokenizerError: when there is no template, or it wants a date and the settings have none.
     """
     if tokenizer.template is None:
         raise TokenizerError(
             f"the tokenizer '{tokenizer.name}' has no chat template, and causal_lm renders conversations with one. "
-            "Give a Jinja file as tokenize.chat_template, or use an instruct model's tokenizer."
+            "Give a Jinja file as tokenize.chat_template, use an instruct model's tokenizer, or set chat_template: "
+            "false to put prompts and completions together as they stand."
         )
-    return Renderer(ChatTemplate(tokenizer.template, tokenizer.named_tokens()), tokenizer.special_tokens)
+    variables = tokenizer.named_tokens() | settings.chat_template_arguments
+    template = ChatTemplate(tokenizer.template, variables, settings.date)
+    for_tools = tokenizer.tool_template and ChatTemplate(tokenizer.tool_template, variables, settings.date)
+    try:
+        template.render([{"role": "user", "content": "Hi"}])
+    except TemplateRefused as refusal:
+        if "strftime_now" in str(refusal):
+            raise TokenizerError(
+                f"the chat template of '{tokenizer.name}' writes the current date, which would change the data from "
+                "day to day. Say which day it shall write, such as tokenize.date: 2026-01-31."
+            ) from None
+    return Renderer(template, tokenizer.special_tokens, settings.train_on, for_tools or None)
+
+
+def without_template(tokenizer: Tokenizer) -> Tokenizer:
+    """Return the tokenizer with a chat template that puts turns together as they stand.
+
+    Each response ends with the token that ends a text; before the first turn stands what the tokenizer itself puts
+    before a text. It is a template like any other, so that whoever loads the saved tokenizer asks in the same way.
+    """
+    ids, _ = find_wrapping(tokenizer)
+    before = "".join(tokenizer.reference.id_to_token(i) or "" for i in ids)
+    after = tokenizer.named_tokens().get("eos_token", "")
+    template = (
+        f"{{{{ {json.dumps(before, ensure_ascii=False)} }}}}"
+        "{% for message in messages %}{% if message.role == 'assistant' %}{% generation %}"
+        f"{{{{ message.content }}}}{{{{ {json.dumps(after, ensure_ascii=False)} }}}}"
+        "{% endgeneration %}{% else %}{{ message.content }}{% endif %}{% endfor %}"
+    )
+    return replace(tokenizer, template=template, tool_template=None)

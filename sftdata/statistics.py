@@ -1,0 +1,139 @@
+"""What a prepared dataset looks like in numbers: lengths, padding, what was cut, and how well the vocabulary fits."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sftdata.arrays import to_numpy
+
+Ints = NDArray[np.int64]
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+"""Which lengths are told; 0 is the shortest example, 1 the longest."""
+
+SCRIPTS = (
+    "Latin",
+    "Han",
+    "Hiragana",
+    "Katakana",
+    "Hangul",
+    "Cyrillic",
+    "Greek",
+    "Arabic",
+    "Hebrew",
+    "Devanagari",
+    "Thai",
+)
+"""The scripts that are told apart. To find the language itself would take longer than all other work together."""
+
+
+@dataclass
+class SplitCounts:
+    """Counts over the examples of one split; its size depends on how many lengths there are, not on the rows.
+
+    Attributes:
+        lengths: how many examples have each number of tokens.
+        trained: how many examples have each number of trained tokens; empty where labels are no tokens.
+        truncated: examples that were cut.
+        split: rows that were split into several examples.
+        parts: the further examples that they became.
+    """
+
+    lengths: Counter[int] = field(default_factory=Counter)
+    trained: Counter[int] = field(default_factory=Counter)
+    truncated: int = 0
+    split: int = 0
+    parts: int = 0
+
+    def add(self, examples: pa.RecordBatch, truncated: NDArray[np.bool_], parts: Ints) -> None:
+        """Count examples; `truncated` and `parts` are as in `stages.tokenization.Tokenized`."""
+        self.lengths.update(_count(np.diff(to_numpy(examples["input_ids"].offsets))))
+        if pa.types.is_list(examples["labels"].type) and pa.types.is_integer(examples["labels"].type.value_type):
+            self.trained.update(_count(_trained_of(examples["labels"])))
+        self.truncated += int(truncated.sum())
+        self.split += int((parts == 1).sum())
+        self.parts += int((parts > 0).sum())
+
+    def describe(self, max_length: int) -> dict[str, Any]:
+        """Return the counts as the manifest tells them."""
+        rows, tokens = self.lengths.total(), sum(length * count for length, count in self.lengths.items())
+        told: dict[str, Any] = {"tokens_per_example": _quantiles(self.lengths)}
+        if self.trained:
+            told["trained_tokens_per_example"] = _quantiles(self.trained)
+        told["padding_at_max_length"] = round(1 - tokens / (rows * max_length), 4) if rows else None
+        told |= {"truncated": self.truncated, "split_rows": self.split, "further_parts": self.parts}
+        return told
+
+
+class VocabularyUse:
+    """Which ids stand in the examples that are counted."""
+
+    def __init__(self, size: int) -> None:
+        self._seen = np.zeros(size, dtype=np.bool_)
+
+    def add(self, examples: pa.RecordBatch) -> None:
+        """Note the ids of examples."""
+        self._seen[to_numpy(examples["input_ids"].flatten())] = True
+
+    def describe(self) -> dict[str, int]:
+        """Return how many ids there are, and how many no example has."""
+        return {"size": len(self._seen), "never_used": int((~self._seen).sum())}
+
+
+def characters_per_token(texts: pl.Series, lengths: Ints) -> dict[str, dict[str, float | int]]:
+    """Tell how many characters a token stands for, by the script of most letters of a text.
+
+    Args:
+        texts: some texts of the data, String without nulls.
+        lengths: how many tokens each has, shape `[texts]`.
+
+    Returns:
+        For each script that is there `texts` and `characters_per_token`, the most frequent first.
+    """
+    letters = [texts.str.count_matches(rf"\p{{{script}}}").alias(script) for script in SCRIPTS]
+    most = pl.DataFrame(letters).select(
+        pl.when(pl.max_horizontal(pl.all()) > 0)
+        .then(pl.concat_list(pl.all()).list.arg_max())
+        .otherwise(pl.lit(len(SCRIPTS)))
+        .alias("script")
+    )
+    measured = most.with_columns(pl.Series("tokens", lengths), texts.str.len_chars().alias("characters"))
+    found = measured.group_by("script").agg(pl.len().alias("texts"), pl.sum("tokens", "characters"))
+    named = [*SCRIPTS, "other"]
+    return {
+        named[row["script"]]: {
+            "texts": row["texts"],
+            "characters_per_token": round(row["characters"] / row["tokens"], 2),
+        }
+        for row in found.sort("texts", "script", descending=[True, False]).to_dicts()
+        if row["tokens"]
+    }
+
+
+def _trained_of(labels: pa.ListArray) -> Ints:
+    offsets = to_numpy(labels.offsets).astype(np.int64)
+    total = np.concatenate([[0], np.cumsum(to_numpy(labels.values) >= 0)])
+    counted: Ints = total[offsets[1:]] - total[offsets[:-1]]
+    return counted
+
+
+def _count(numbers: NDArray[Any]) -> dict[int, int]:
+    values, counts = np.unique(numbers, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _quantiles(counts: Counter[int]) -> dict[str, float]:
+    """Return the mean, and for each of `QUANTILES` the smallest length that so many examples do not exceed."""
+    if not counts:
+        return {}
+    values = np.array(sorted(counts), dtype=np.int64)
+    total = np.cumsum([counts[value] for value in values.tolist()])
+    places = np.searchsorted(total, np.ceil(np.array(QUANTILES) * total[-1]), side="left")
+    named = {f"{quantile:g}": int(values[place]) for quantile, place in zip(QUANTILES, places, strict=True)}
+    mean = sum(value * count for value, count in counts.items()) / int(total[-1])
+    return {"mean": round(mean, 2), **named}
