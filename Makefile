@@ -4,7 +4,7 @@ PYTHON ?= python3
 # How torch is installed. Where the index serves a build for GPUs and there is none, the smaller build will do:
 #   make test TORCH_INSTALL='pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'
 TORCH_INSTALL ?= pip install torch==2.13.0
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= --numprocesses 2
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

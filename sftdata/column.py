@@ -144,6 +144,11 @@ SPECIMENS: dict[str, Any] = {
 """A value of each dtype."""
 
 
+def names_one(name: str) -> bool:
+    """Tell whether polars takes a name for that of one column; `*` and `^...$` mean several, and none is no name."""
+    return bool(name) and name != "*" and not (name[0] == "^" and name[-1] == "$")
+
+
 def raise_faults(faults: list[str]) -> None:
     """Refuse a value of a document for all that is wrong with it, where something is."""
     if faults:

@@ -1,6 +1,6 @@
 """Fit the tokenizer that a recipe asks for, once it is known which rows are for training; no other row is seen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,12 @@ def begin_own_tokenizer(
 
 
 def fit_on_training_rows(
-    tokenization: Tokenization, chunks: Sequence[Spilled], selection: Selection, segmenter: Segmenter, workers: int
+    tokenization: Tokenization,
+    chunks: Sequence[Spilled],
+    selection: Selection,
+    segmenter: Segmenter,
+    workers: int,
+    watch: Callable[[int], None],
 ) -> Tokenization:
     """Fit the tokenizer if the recipe asks for one; rows are read again chunk by chunk.
 
@@ -73,6 +78,7 @@ def fit_on_training_rows(
         selection: which of them are for training.
         segmenter: cuts Chinese.
         workers: processes to use; the tokenizer does not depend on it.
+        watch: told how many rows are read.
 
     Raises:
         NothingToWrite: when no word is frequent enough.
@@ -83,15 +89,18 @@ def fit_on_training_rows(
     from sftdata.tokenizers.training import fit_tokenizer
 
     digest = partial(_digest, tokenization=tokenization, settings=settings, segmenter=segmenter)
-    digests = map_chunks(digest, _training_rows(chunks, selection), workers)
+    digests = map_chunks(digest, _training_rows(chunks, selection, watch), workers)
     return replace(tokenization, tokenizer=fit_tokenizer(tokenization.tokenizer, settings, tokenization.task, digests))
 
 
-def _training_rows(chunks: Sequence[Spilled], selection: Selection) -> Iterator[TrainingRows]:
+def _training_rows(
+    chunks: Sequence[Spilled], selection: Selection, watch: Callable[[int], None]
+) -> Iterator[TrainingRows]:
     edges = np.cumsum([0, *(len(chunk.slim) for chunk in chunks)])
     for chunk, start, end in zip(chunks, edges[:-1], edges[1:], strict=True):
         if (chosen := selection.parts[start:end] == 0).any():
             yield TrainingRows(chunk.file, chosen)
+        watch(int(end))
 
 
 def _digest(

@@ -46,7 +46,10 @@ from sftdata.uniqueness import Uniqueness
 from sftdata.validation import require_records
 
 PROOF_ROWS = 10_000
-"""Rows of the data from which a fast backend is proved, spread evenly over all chunks."""
+"""Rows of the data from which a fast backend is proved, spread evenly over up to `PROOF_CHUNKS` chunks."""
+
+PROOF_CHUNKS = 16
+"""A chunk must be read whole, whatever is taken from it; these are spread evenly over the data."""
 
 MEASURED_TEXTS = 1000
 """About so many of them tell how many characters a token stands for."""
@@ -86,7 +89,8 @@ def prepare(
         append_rejected(rejected_file, selection.rejected, sources, ledger)
         ledger.duplicates = len(selection.duplicates)
         ledger.check_limit(recipe.max_rejected, str(rejected_file))
-        tokenization = fit_on_training_rows(tokenization, chunks, selection, load_segmenter(recipe), workers)
+        segmenter, told = load_segmenter(recipe), lambda done: watch("fit the tokenizer", done, len(selection.parts))
+        tokenization = fit_on_training_rows(tokenization, chunks, selection, segmenter, workers, told)
         tokenization, proof, fit = prove_backend(replace(tokenization, label_names=selection.labels), recipe, chunks)
         second = replace(second, tokenization=tokenization, names=selection.names, taken=find_taken(chunks, second))
         size, told = recipe.output.shard_size, lambda done: watch("tokenize and write", done, len(selection.parts))
@@ -227,12 +231,13 @@ def prove_backend(
 
     Also tells how many characters a token stands for in a part of that sample.
     """
-    sample = pl.concat([_sample(chunk, -(-PROOF_ROWS // len(chunks))) for chunk in chunks])
+    some = chunks[:: -(-len(chunks) // PROOF_CHUNKS)]
+    sample = pl.concat([_sample(chunk, -(-PROOF_ROWS // len(some))) for chunk in some])
     texts = texts_to_prove(sample, tokenization)
     proof = choose_backend(tokenization.tokenizer, recipe.tokenize.backend, texts)
     tokenization = replace(tokenization, proof=proof)
-    some = texts.gather_every(max(1, len(texts) // MEASURED_TEXTS))
-    return tokenization, proof, characters_per_token(some, tokenization.backend.encode(some)[1])
+    few = texts.gather_every(max(1, len(texts) // MEASURED_TEXTS))
+    return tokenization, proof, characters_per_token(few, tokenization.backend.encode(few)[1])
 
 
 def find_taken(chunks: Sequence[Spilled], second: SecondPass) -> NDArray[np.uint64] | None:

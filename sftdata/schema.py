@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
-from sftdata.column import Column, raise_faults
+from sftdata.column import Column, names_one, raise_faults
 from sftdata.documents import Settings, describe_faults, hint, read_document
 from sftdata.errors import SchemaError
 from sftdata.functions import find_named
@@ -138,7 +138,7 @@ class Schema(Settings):
             raise_faults(["leave it out where `pandera` names a schema"] * bool(columns))
             columns = {found: Column(**given) for found, given in columns_of(as_schema(find_named(name))).items()}
         faults = [f"'{name}' is a column that sftdata adds; rename yours" for name in columns if name in RAW_PROVENANCE]
-        odd = [name for name in columns if not name or name == "*" or (name[0] == "^" and name[-1] == "$")]
+        odd = [name for name in columns if not names_one(name)]
         faults += [f"'{name}' means several columns, or none, to polars; rename yours" for name in odd]
         raise_faults(faults + ["found no column, expected at least one"] * (not columns and "pandera" in info.data))
         raise_faults([fault for name, column in columns.items() for fault in _unknown_columns(name, column, columns)])

@@ -117,9 +117,12 @@ def characters_per_token(texts: pl.Series, lengths: Ints) -> dict[str, dict[str,
 
 def _trained_of(labels: pa.ListArray) -> Ints:
     offsets = to_numpy(labels.offsets).astype(np.int64)
-    total = np.concatenate([[0], np.cumsum(to_numpy(labels.values) >= 0)])
-    counted: Ints = total[offsets[1:]] - total[offsets[:-1]]
-    return counted
+    counts = np.zeros(len(labels), dtype=np.int64)
+    filled = np.flatnonzero(np.diff(offsets))
+    if len(filled):
+        trained = to_numpy(labels.values)[: offsets[-1]] >= 0
+        counts[filled] = np.add.reduceat(trained, offsets[filled], dtype=np.int64)
+    return counts
 
 
 def _count(numbers: NDArray[Any]) -> dict[int, int]:

@@ -92,23 +92,26 @@ def pair_tokenizer(text_tokenizer: Path, tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
+SPLIT = {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 7}
+
+
+def write_recipe(folder: Path, data: str, rows: list[dict[str, Any]], recipe: dict[str, Any]) -> Path:
+    """Write rows and a recipe that reads them; what `recipe` lacks is usual."""
+    write_jsonl(folder / data, rows)
+    usual = {"sources": [{"path": data}], "split": SPLIT, "output": {"dir": "out"}}
+    path = folder / "recipe.yaml"
+    path.write_text(json.dumps({**usual, **recipe}))
+    return path
+
+
 @pytest.fixture
 def text_recipe(tmp_path: Path, text_tokenizer: Path) -> Callable[..., Path]:
     """Write a text_classification recipe and its data; keyword arguments replace recipe keys."""
+    recipe = {"task": "text_classification", "schema": "text_label", "split": {**SPLIT, "stratify": "label"}}
+    recipe["tokenize"] = {"tokenizer": str(text_tokenizer), "max_length": 64}
 
     def write(rows: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
-        write_jsonl(tmp_path / "data.jsonl", make_texts(200) if rows is None else rows)
-        recipe = {
-            "task": "text_classification",
-            "schema": "text_label",
-            "sources": [{"path": "data.jsonl"}],
-            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "stratify": "label", "seed": 7},
-            "tokenize": {"tokenizer": str(text_tokenizer), "max_length": 64},
-            "output": {"dir": "out"},
-        }
-        path = tmp_path / "recipe.yaml"
-        path.write_text(json.dumps({**recipe, **changes}))
-        return path
+        return write_recipe(tmp_path, "data.jsonl", make_texts(200) if rows is None else rows, recipe | changes)
 
     return write
 
@@ -116,20 +119,11 @@ def text_recipe(tmp_path: Path, text_tokenizer: Path) -> Callable[..., Path]:
 @pytest.fixture
 def chat_recipe(tmp_path: Path, chat_tokenizer: Path) -> Callable[..., Path]:
     """Write a causal_lm recipe and its data; keyword arguments replace recipe keys."""
+    recipe = {"task": "causal_lm", "schema": "messages"}
+    recipe["tokenize"] = {"tokenizer": str(chat_tokenizer), "max_length": 512}
 
     def write(rows: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
-        write_jsonl(tmp_path / "chats.jsonl", make_conversations(60) if rows is None else rows)
-        recipe = {
-            "task": "causal_lm",
-            "schema": "messages",
-            "sources": [{"path": "chats.jsonl"}],
-            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 7},
-            "tokenize": {"tokenizer": str(chat_tokenizer), "max_length": 512},
-            "output": {"dir": "out"},
-        }
-        path = tmp_path / "recipe.yaml"
-        path.write_text(json.dumps({**recipe, **changes}))
-        return path
+        return write_recipe(tmp_path, "chats.jsonl", make_conversations(60) if rows is None else rows, recipe | changes)
 
     return write
 
@@ -137,20 +131,11 @@ def chat_recipe(tmp_path: Path, chat_tokenizer: Path) -> Callable[..., Path]:
 @pytest.fixture
 def tag_recipe(tmp_path: Path, text_tokenizer: Path) -> Callable[..., Path]:
     """Write a token_classification recipe and its data; keyword arguments replace recipe keys."""
+    recipe = {"task": "token_classification", "schema": "tokens_tags"}
+    recipe["tokenize"] = {"tokenizer": str(text_tokenizer), "max_length": 64}
 
     def write(rows: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
-        write_jsonl(tmp_path / "tagged.jsonl", make_tagged(100) if rows is None else rows)
-        recipe = {
-            "task": "token_classification",
-            "schema": "tokens_tags",
-            "sources": [{"path": "tagged.jsonl"}],
-            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 7},
-            "tokenize": {"tokenizer": str(text_tokenizer), "max_length": 64},
-            "output": {"dir": "out"},
-        }
-        path = tmp_path / "recipe.yaml"
-        path.write_text(json.dumps({**recipe, **changes}))
-        return path
+        return write_recipe(tmp_path, "tagged.jsonl", make_tagged(100) if rows is None else rows, recipe | changes)
 
     return write
 
@@ -158,20 +143,12 @@ def tag_recipe(tmp_path: Path, text_tokenizer: Path) -> Callable[..., Path]:
 @pytest.fixture
 def translation_recipe(tmp_path: Path, chat_tokenizer: Path) -> Callable[..., Path]:
     """Write a seq2seq recipe and its data; keyword arguments replace recipe keys."""
+    recipe = {"task": "seq2seq", "schema": "source_target"}
+    recipe["tokenize"] = {"tokenizer": str(chat_tokenizer), "max_length": 64}
 
     def write(rows: list[dict[str, Any]] | None = None, **changes: Any) -> Path:
-        write_jsonl(tmp_path / "translations.jsonl", make_translations(100) if rows is None else rows)
-        recipe = {
-            "task": "seq2seq",
-            "schema": "source_target",
-            "sources": [{"path": "translations.jsonl"}],
-            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 7},
-            "tokenize": {"tokenizer": str(chat_tokenizer), "max_length": 64},
-            "output": {"dir": "out"},
-        }
-        path = tmp_path / "recipe.yaml"
-        path.write_text(json.dumps({**recipe, **changes}))
-        return path
+        rows = make_translations(100) if rows is None else rows
+        return write_recipe(tmp_path, "translations.jsonl", rows, recipe | changes)
 
     return write
 
@@ -181,25 +158,15 @@ def pair_recipe(tmp_path: Path, pair_tokenizer: Path) -> Callable[..., Path]:
     """Write a recipe, its schema and its data for pairs of texts; keyword arguments replace recipe keys."""
 
     def write(rows: list[dict[str, Any]] | None = None, task: str = "text_classification", **changes: Any) -> Path:
-        rows = make_pairs(200) if rows is None else rows
-        write_jsonl(tmp_path / "pairs.jsonl", rows)
         label = {"text_classification": "label", "multilabel": "labels", "regression": "score"}[task]
         dtype = {"label": "str", "labels": "list[str]", "score": "float"}[label]
         columns = {"text": {"dtype": "str"}, "other": {"dtype": "str"}, label: {"dtype": dtype}}
         parts = {"text": "text", "text_pair": "other", label: label}
         schema = {"name": "pairs", "task": task, "columns": columns, "parts": parts}
         (tmp_path / "pairs.schema.yaml").write_text(json.dumps(schema))
-        recipe = {
-            "task": task,
-            "schema": "pairs.schema.yaml",
-            "sources": [{"path": "pairs.jsonl"}],
-            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "stratify": label, "seed": 7},
-            "tokenize": {"tokenizer": str(pair_tokenizer), "max_length": 64},
-            "output": {"dir": "out"},
-        }
-        path = tmp_path / "recipe.yaml"
-        path.write_text(json.dumps({**recipe, **changes}))
-        return path
+        recipe = {"task": task, "schema": "pairs.schema.yaml", "split": {**SPLIT, "stratify": label}}
+        recipe["tokenize"] = {"tokenizer": str(pair_tokenizer), "max_length": 64}
+        return write_recipe(tmp_path, "pairs.jsonl", make_pairs(200) if rows is None else rows, recipe | changes)
 
     return write
 

@@ -41,7 +41,7 @@ def test_both_texts_of_pairs_change():
     assert made["answer"][1] == "story another"
     assert made["review"][1] != FRAME["review"][1]
     for wrong in ("nothing", "length"):
-        with pytest.raises(UsageError, match="nothing|two texts"):
+        with pytest.raises(UsageError, match=r"nothing|two texts"):
             augment(frame.with_columns(length=1), [{"random_swap": {}}], text="review", text_pair=wrong)
 
 

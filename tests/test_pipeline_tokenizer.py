@@ -1,7 +1,6 @@
 """Tokenizers that a recipe fits: from files to shards, for each task that makes sense, and what is refused."""
 
 import json
-import warnings
 
 import datasets
 import pytest
@@ -34,9 +33,7 @@ def own(kind, **options):
 def transformers_tokenizer(folder):
     import transformers
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return transformers.AutoTokenizer.from_pretrained(folder / "out/tokenizer")
+    return transformers.AutoTokenizer.from_pretrained(folder / "out/tokenizer")
 
 
 def examples(folder):
@@ -175,6 +172,16 @@ def test_the_dictionary_of_the_recipe_is_respected(tmp_path, text_recipe):
     assert "天天气" in transformers_tokenizer(tmp_path).get_vocab()
 
 
+def test_progress_is_told_of_a_tokenizer_that_is_fitted_and_of_no_other(text_recipe):
+    told = []
+    prepare(text_recipe(make_texts(50), tokenize=own("char")), watch=lambda *seen: told.append(seen))
+    assert [seen for seen in told if seen[0] == "fit the tokenizer"] == [("fit the tokenizer", 50, 50)]
+    told.clear()
+    prepare(text_recipe(make_texts(50)), watch=lambda *seen: told.append(seen))
+    assert told
+    assert "fit the tokenizer" not in {stage for stage, _, _ in told}
+
+
 def test_a_training_part_without_a_frequent_word_is_told(tmp_path, text_recipe):
     tokenize = {"train_tokenizer": {**KINDS["word-nltk"], "min_frequency": 10_000}}
     with pytest.raises(NothingToWrite, match=r"lower tokenize\.train_tokenizer\.min_frequency"):
@@ -225,7 +232,7 @@ def test_a_model_that_learned_other_ids_is_refused_and_one_with_new_weights_is_t
     import transformers
     from tiny import settings
 
-    from sftdata.training import train
+    from sftdata.training import predict, train
 
     prepare(text_recipe(tokenize=own("word-nltk")))
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -233,6 +240,7 @@ def test_a_model_that_learned_other_ids_is_refused_and_one_with_new_weights_is_t
     transformers.BertModel(transformers.BertConfig(vocab_size=9999, **sizes)).save_pretrained(model)
     train(tmp_path / "out", settings(model, tmp_path / "new", max_steps=2), progress=False)
     assert (tmp_path / "new/tokenizer.json").read_bytes() == (tmp_path / "out/tokenizer/tokenizer.json").read_bytes()
+    assert predict(tmp_path / "new", ["the quick fox", "我们"])[1]["label"] in ("animal", "place", "thing")
     shutil.copy(tmp_path / "out/tokenizer/tokenizer.json", model)
     train(tmp_path / "out", settings(model, tmp_path / "same", max_steps=2), progress=False)
     document = json.loads((model / "tokenizer.json").read_text())

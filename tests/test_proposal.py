@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import yaml
 from examples import make_conversations, make_pairs, make_tagged, make_texts, make_translations, write_jsonl
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import json_values, quick, texts
 
@@ -389,6 +389,8 @@ tables = st.lists(st.dictionaries(names, cells, max_size=4), min_size=1, max_siz
 
 @quick
 @given(rows=tables)
+@example(rows=[{"text": [""], "tags": [""]}])
+@example(rows=[{"*": None, "text": "a"}])
 def test_any_table_gets_a_schema_that_loads_and_says_the_truth(rows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any")
     path = write_jsonl(folder / "data.jsonl", rows)

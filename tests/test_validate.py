@@ -80,6 +80,7 @@ RECORDS = {
         {"prompt": "a"},
         {"prompt": " ", "completion": 5},
     ],
+    "text": [{"text": "a"}, {"text": " "}, {"text": None}, {"text": 5}],
     "sharegpt": [
         {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "system": "s"},
         {
@@ -116,7 +117,7 @@ RECORDS = {
     ],
 }
 ACCEPTED = {"text_label": 3, "alpaca": 1, "messages": 2, "text_multilabel": 3, "text_score": 2, "source_target": 1}
-ACCEPTED |= {"tokens_tags": 1, "prompt_completion": 2, "sharegpt": 2, "tools": 2}
+ACCEPTED |= {"tokens_tags": 1, "prompt_completion": 2, "sharegpt": 2, "tools": 2, "text": 1}
 
 
 def lines_of(path):

@@ -148,9 +148,9 @@ def _draft_tags(profile: Profile, guess: Guess) -> DraftColumn:
 def find_scheme(tags: Mapping[str, int]) -> str | None:
     """Return the scheme whose letters the tags begin with; None where they are of none, or bare."""
     kinds = [tag for tag in tags if tag != "O"]
-    letters = {tag[0] for tag in kinds}
     if not kinds or not all(tag[1:2] == "-" and tag[2:] for tag in kinds):
         return None
+    letters = {tag[0] for tag in kinds}
     schemes = {"BIO": "BI", "BIOES": "BIES", "BMES": "BMES", "BILOU": "BILU"}
     return next((scheme for scheme, known in schemes.items() if letters <= set(known)), None)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from sftdata.column import names_one
 from sftdata.proposal.names import TURN_KEYS
 from sftdata.records import RAW_PROVENANCE
 from sftdata.sources.values import as_written
@@ -123,7 +124,7 @@ def profile_columns(records: Sequence[Mapping[str, Any]], source_format: str) ->
 
 def _is_usable(name: str) -> bool:
     """Tell whether a schema can name a column: it has a name for UTF-8, and not one of those that sftdata adds."""
-    return 0 < len(name) <= 200 and name not in RAW_PROVENANCE and _is_utf8(name)
+    return len(name) <= 200 and names_one(name) and name not in RAW_PROVENANCE and _is_utf8(name)
 
 
 def _is_utf8(text: str) -> bool:

@@ -188,7 +188,8 @@ def _find_utf16(head: bytes) -> Guess | None:
     if 0 not in head:
         return None
     zeros, others = sorted((head[::2].count(0), head[1::2].count(0)), reverse=True)
-    if zeros >= 4 and others * 20 <= zeros and zeros * 5 > len(head) // 2:
+    least = 0.9 if head.isascii() else 0.2  # ASCII alone with some zeros is ASCII, with every second byte zero UTF-16
+    if zeros >= 4 and others * 20 <= zeros and zeros > least * (len(head) // 2):
         return Guess(f"utf-16-{_find_byte_order(head)}", 0.99)
     if _count_broken(head, whole=True) > max(HANDFUL, len(head) / 10):  # in Chinese UTF-16 it is 1 in 4
         fits = [encoding for encoding in ("utf-16-le", "utf-16-be") if _has_lines(head, encoding)]

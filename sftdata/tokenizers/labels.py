@@ -180,10 +180,10 @@ def mark_trained(places: Places, starts: Ints, ends: Ints) -> tuple[Flags, Flags
     inside = last > first
     starts_here = places.starts[np.minimum(first, count - 1)] == starts
     ends_here = places.ends[np.maximum(last - 1, 0)] == ends
-    change = np.zeros(count + 1, dtype=np.int64)
-    np.add.at(change, first[inside], 1)
-    np.add.at(change, last[inside], -1)
-    return np.cumsum(change[:-1]) > 0, inside & starts_here & ends_here
+    change = np.zeros(count + 1, dtype=np.int8)
+    change[first[inside]] += 1  # spans are apart, so none begins or ends where another does
+    change[last[inside]] -= 1
+    return np.cumsum(change[:-1], dtype=np.int8).view(np.bool_), inside & starts_here & ends_here
 
 
 def apply_mask(ids: NDArray[np.int32], trained: Flags) -> NDArray[np.int32]:

@@ -99,7 +99,7 @@ def digest_texts(
         segmenter: cuts Chinese, where jieba is asked for.
 
     Returns:
-        For bpe the column `text`, with each text; else `text` and `count`, with each distinct word, sorted.
+        For bpe the column `text`, with each text; else `text` and `count`, with each distinct word, in any order.
     """
     texts = texts.drop_nulls().str.replace_many(dict.fromkeys(begun.special_tokens, _EDGE))
     if settings.segmenter == "jieba":
@@ -167,7 +167,7 @@ def _score(known: pl.DataFrame) -> list[float]:
 
 
 def _add_up(counts: pl.DataFrame) -> pl.DataFrame:
-    return counts.group_by("text").agg(pl.col("count").sum().cast(pl.UInt64)).sort("text")
+    return counts.group_by("text").agg(pl.col("count").sum().cast(pl.UInt64))
 
 
 def _keep_edges_of_han(texts: pl.Series) -> pl.Series:

@@ -47,6 +47,8 @@ nasty = st.lists(st.tuples(st.text('",\r\n\0 aé\t', max_size=6), st.text('",\r\
 
 
 @given(tables | nasty, st.sampled_from([",", "\t"]), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
+@example([("00\0", "00\0"), ("00\0", "0\n\0")], ",", "\n", False)
+@example([("\0", "00\0"), ("00\0", "00\0")], ",", "\n", False)
 @example([("a\r", "\nb"), ("", ""), ('"', '""'), ("\0", "\ufeff")], ",", "\r\n", True)
 @quick
 def test_every_table_comes_back_as_it_was_written(scratch, rows, delimiter, terminator, quote_all):

@@ -20,9 +20,11 @@ def positions_in_rows(lengths: Ints) -> Ints:
 
 def count_in_rows(flags: Flags, lengths: Ints) -> Ints:
     """Count the flagged tokens of each row, shape `[rows]`."""
-    total = np.concatenate([[0], np.cumsum(flags)])
-    ends = np.cumsum(lengths)
-    counts: Ints = total[ends] - total[ends - lengths]
+    counts = np.zeros(len(lengths), dtype=np.int64)
+    filled = np.flatnonzero(lengths)
+    if len(filled):
+        starts = (np.cumsum(lengths) - lengths)[filled]
+        counts[filled] = np.add.reduceat(flags, starts, dtype=np.int64)
     return counts
 
 
