@@ -195,6 +195,12 @@ def test_a_long_conversation_is_split_between_exchanges_and_repeats_the_system_t
     assert said == [turn["content"] + END for turn in LONG if turn["role"] == "assistant"]
 
 
+def test_a_split_conversation_of_which_the_last_response_is_trained_trains_no_other(make):
+    settings = make(overflow="split", train_on="last", max_length=len(one(LONG, make())["input_ids"]) // 2)
+    (example,) = tokenize_rows(as_rows([LONG]), settings).examples.to_pylist()
+    assert trained(example, settings) == [LONG[-1]["content"] + END]
+
+
 def test_an_exchange_that_does_not_fit_alone_rejects_the_whole_row(make):
     talk = [*TALK, user("x"), assistant("very long " * 200)]
     assert reason(talk, make(overflow="split", max_length=120)) == "too_long"

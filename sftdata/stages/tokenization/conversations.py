@@ -139,7 +139,8 @@ def _shorten(rows: pl.DataFrame, found: _Labelled, settings: Tokenization, drop:
 
 
 def _split(rows: pl.DataFrame, found: _Labelled, long: Flags, settings: Tokenization, drop: Drop) -> _Labelled:
-    place, pieces = split_conversations(rows, np.flatnonzero(long), partial(_fits, settings=settings))
+    fits, last_only = partial(_fits, settings=settings), settings.settings.train_on == "last"
+    place, pieces = split_conversations(rows, np.flatnonzero(long), fits, last_only=last_only)
     parts = _label(pieces, place, settings, drop)
     reject_long(np.unique(parts.rows[parts.lengths > settings.settings.max_length]), settings, drop)
     short = _take(found, np.flatnonzero(~long))

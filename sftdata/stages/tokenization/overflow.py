@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from sftdata.checks import RESPONSE_ROLE
 from sftdata.stages.tokenization.flat import Flags, Ints, positions_in_rows
 
 Stored = dict[str, Any]
@@ -31,7 +32,7 @@ def keep_beginning(trained: Flags, lengths: Ints, most: int) -> Flags:
 
 
 def split_conversations(
-    rows: pl.DataFrame, chosen: Ints, fits: Callable[[list[Stored], str | None], bool]
+    rows: pl.DataFrame, chosen: Ints, fits: Callable[[list[Stored], str | None], bool], *, last_only: bool
 ) -> tuple[Ints, pl.DataFrame]:
     """Split the `chosen` rows between exchanges, so that each piece fits where that is possible.
 
@@ -42,6 +43,7 @@ def split_conversations(
         rows: have `messages` and `tools`.
         chosen: positions of the rows to split, rising.
         fits: tells whether a conversation with these turns and tools is short enough.
+        last_only: only the last response of a row is trained, and not that of each piece.
 
     Returns:
         For each piece the position of its row, and the pieces with the columns of `rows`.
@@ -49,11 +51,18 @@ def split_conversations(
     of_piece: list[int] = []
     pieces: list[list[Stored]] = []
     for row in chosen.tolist():
-        for piece in _split(rows["messages"][row].to_list(), partial(_ask, fits, rows["tools"][row])):
+        messages = rows["messages"][row].to_list()
+        messages = _train_last(messages) if last_only else messages
+        for piece in _split(messages, partial(_ask, fits, rows["tools"][row])):
             of_piece.append(row)
             pieces.append(piece)
     place = np.array(of_piece, dtype=np.int64)
     return place, rows[place].with_columns(pl.Series("messages", pieces, dtype=rows.schema["messages"]))
+
+
+def _train_last(messages: list[Stored]) -> list[Stored]:
+    responses = [place for place, turn in enumerate(messages) if turn["role"] == RESPONSE_ROLE]
+    return [{**turn, "weight": 0.0} if place in responses[:-1] else turn for place, turn in enumerate(messages)]
 
 
 def _ask(fits: Callable[[list[Stored], str | None], bool], tools: str | None, turns: list[Stored]) -> bool:

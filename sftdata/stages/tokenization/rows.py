@@ -49,11 +49,11 @@ _TASKS: dict[Task, tuple[Callable[[pl.DataFrame, Tokenization, Drop], Drafts], C
 def tokenize_rows(rows: pl.DataFrame, settings: Tokenization) -> Tokenized:
     """Turn a chunk of rows into examples; a row is either rejected or all of it is in the examples.
 
-    Reasons of rejection: `special_token_in_text`, `template_refused`, `response_has:KEY` (a response is more than its
-    content, such as tool calls), `weight:fraction`, `response_rewritten`, `response_boundary` (a
-    token spans the edge of a response), `no_tokens`, `too_long`, `nothing_trained` (after truncation),
-    `label:not_in_train`, `score:not_finite`; of words `word_without_token` and `tags:as_long_as`; of targets
-    `target_no_tokens` and `target_too_long`.
+    Reasons of rejection, of any task: `special_token_in_text`, `too_long`, `no_tokens`, `label:not_in_train`. Of
+    conversations: `template_refused`, `response_rewritten` (the template does not show all of a response, or it cannot
+    be told where), `response_boundary` (a token spans the edge of a response), `weight:fraction`, `nothing_trained`.
+    Of words: `tags:as_long_as`, `word_without_token`. Of targets: `target_too_long`, `target_no_tokens`. Of numbers:
+    `score:not_finite`.
     """
     drop = Drop(rows)
     make, _ = _TASKS[settings.task]
