@@ -21,11 +21,14 @@ try:
 except ImportError:
     psutil = None
 
-PEAK = "sum over the processes of a program, sampled 20 times a second" if psutil else "largest single process"
+PEAK = "sum over the processes of a program, sampled 4 times a second" if psutil else "largest single process"
 """What is meant by peak memory here."""
 
 Change = Callable[["Example"], "Example"]
 """What makes our example and a program's comparable."""
+
+PAUSE = 0.25
+"""Seconds between two looks at the memory. Each takes some milliseconds of the cores that are measured."""
 
 
 class Usage(NamedTuple):
@@ -100,7 +103,7 @@ def measure(command: list[str], log: Path) -> Usage:
         while psutil and process.returncode is None:
             peak = max(peak, tree_bytes(process.pid))
             try:
-                process.wait(0.05)
+                process.wait(PAUSE)
             except subprocess.TimeoutExpired:
                 continue
         if not psutil:

@@ -103,7 +103,9 @@ def cut_texts(texts: pl.Series, segmenter: Segmenter, protect: Collection[str] =
     lists, place = _extract(parts, terms)
     part, part_code, distinct = _cut_parts(lists, terms, segmenter)
     starts = sum_up(np.bincount(part, minlength=len(lists)))
-    cuts = pa.LargeListArray.from_arrays(pa.array(starts), pa.array(part_code)).take(place[encoded.indices.to_numpy()])
+    cuts = pa.LargeListArray.from_arrays(pa.array(starts), pa.array(part_code.astype(np.int32))).take(
+        place[encoded.indices.to_numpy()]
+    )
     code = cuts.flatten().to_numpy()
     free = np.ones(len(code), dtype=np.bool_)
     pieces = Pieces(cuts.offsets.to_numpy()[offsets], code, distinct, _kinds(distinct, terms), free)

@@ -233,18 +233,23 @@ def _sift(
 
 def _find_new(parents: pl.Series, texts: pl.Series, taken: Keys | None) -> tuple[Bools, Keys]:
     """Tell which texts are neither taken nor those of an earlier copy of the same row; return their keys too."""
-    places = np.flatnonzero(_is_first(parents, texts.hash()))  # what repeats byte for byte needs no key
     keys, new = np.zeros(len(texts), dtype=np.uint64), np.zeros(len(texts), dtype=np.bool_)
-    keys[places] = _hash(normalize_texts(texts.gather(places)))
-    new[places] = _is_first(parents.gather(places), pl.Series(keys[places]))
+    if _all_rise(parents):  # one copy of each row
+        keys, new = _hash(normalize_texts(texts)), ~new
+    else:
+        places = np.flatnonzero(_is_first(parents, texts.hash()))  # what repeats byte for byte needs no key
+        keys[places] = _hash(normalize_texts(texts.gather(places)))
+        new[places] = _is_first(parents.gather(places), pl.Series(keys[places]))
     if taken is not None and len(taken):
         new &= taken[np.minimum(np.searchsorted(taken, keys), len(taken) - 1)] != keys
     return new, keys
 
 
+def _all_rise(parents: pl.Series) -> bool:
+    return bool((np.diff(parents.to_numpy()) > 0).all())
+
+
 def _is_first(parents: pl.Series, keys: pl.Series) -> Bools:
     """Tell of each copy whether it is the first of its row with its key."""
-    if (np.diff(parents.to_numpy()) > 0).all():  # one copy of each row
-        return np.ones(len(parents), dtype=np.bool_)
     frame = pl.DataFrame({"parent": parents, "key": keys})
     return frame.select(pl.struct("parent", "key").is_first_distinct()).to_series().to_numpy()
