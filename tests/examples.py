@@ -1,12 +1,14 @@
 """Rows for tests, made from code."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from sftdata.records import FIELDS, Task
+import sftdata
+from sftdata.records import FIELDS, IGNORE_INDEX, Task
 from sftdata.sources import read_chunks
 from sftdata.sources.source import Source
 
@@ -104,3 +106,30 @@ def read_every_record(path: Path, kind: str, columns: dict[str, Any]) -> tuple[l
         values += [of_record[position] for position in range(len(chunk))]
         originals += [chunk.original(position) for position in range(len(chunk))]
     return values, originals
+
+
+def trained_texts(tokenizer: Any, labels: list[int]) -> list[str]:
+    """Return the text of each run of trained tokens."""
+    runs, current = [], []
+    for label in [*labels, IGNORE_INDEX]:
+        if label != IGNORE_INDEX:
+            current.append(label)
+        elif current:
+            runs.append(tokenizer.reference.decode(current, skip_special_tokens=False))
+            current = []
+    return runs
+
+
+def prepare_here(folder: Path, **recipe: Any) -> Path:
+    """Prepare a recipe that is written to `folder` and may reject nothing; return the dataset."""
+    path = folder / "recipe.yaml"
+    path.write_text(json.dumps({"output": {"dir": "out"}, "max_rejected": 0, **recipe}))
+    sftdata.prepare(sftdata.load_recipe(path))
+    return folder / "out"
+
+
+def placed_examples(out: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the place of each example's row in its file, and the example."""
+    for split in sftdata.read_manifest(out).splits:
+        for row in sftdata.load_split(out, split):
+            yield int(row["row_id"].partition(":")[2]) - 1, row

@@ -120,13 +120,15 @@ def test_importing_sftdata_loads_nothing_heavy():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_preparing_loads_neither_torch_nor_transformers_nor_datasets(text_recipe):
+@pytest.mark.parametrize("recipe", ["text_recipe", "chat_recipe", "pair_recipe", "tag_recipe", "translation_recipe"])
+def test_preparing_loads_neither_torch_nor_transformers_nor_datasets_nor_pandas(request, recipe):
+    path = request.getfixturevalue(recipe)()
     program = (
         "import sys, sftdata; sftdata.prepare(sftdata.load_recipe(sys.argv[1]))\n"
-        "heavy = 'torch transformers datasets nltk jieba opencc ftfy py3langid nlpaug'.split()\n"
+        "heavy = 'torch transformers datasets pandas nltk jieba opencc ftfy py3langid nlpaug'.split()\n"
         "sys.exit(' '.join(set(heavy) & set(sys.modules)) or 0)"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(text_recipe())], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -148,8 +148,8 @@ def _is_real(rows: pl.DataFrame, rendered: pl.DataFrame, renderer: Renderer) -> 
 
 def _render_each(rows: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
     columns = rows.select("index", "messages", "tools").iter_rows()
-    memories: dict[bool, Memory] = {True: {}, False: {}}
-    done = [_render_row(index, turns, tools, renderer, memories[tools is None]) for index, turns, tools in columns]
+    memory: Memory = {}
+    done = [_render_row(index, turns, tools, renderer, memory) for index, turns, tools in columns]
     return pl.DataFrame(done, schema=RENDERED, orient="row")
 
 
@@ -188,6 +188,14 @@ def _find(stored: list[dict[str, Any]], tools: Any, renderer: Renderer, may: Seq
         for turn, drop in zip(as_turns(stored), silent, strict=True)
     ]
     return find_regions(template, turns, tools, renderer.end_tokens, wanted, memory)
+
+
+def render_text(stored: list[dict[str, Any]], tools: str | None, renderer: Renderer) -> str | None:
+    """Return the text of one conversation, nothing of which is to be trained; None where the template refuses it."""
+    try:
+        return _find(stored, json.loads(tools) if tools else None, renderer, [], {}).text
+    except TemplateRefused:
+        return None
 
 
 def as_turns(stored: list[dict[str, Any]]) -> list[Turn]:

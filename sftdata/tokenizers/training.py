@@ -206,9 +206,8 @@ def _word_model(settings: TrainTokenizerSettings, words: list[str], scores: list
     if settings.segmenter == "jieba":
         return models.Unigram([(UNKNOWN, 0.0), *zip(words, scores, strict=True)], unk_id=0)
     vocabulary = {word: number for number, word in enumerate([UNKNOWN, *words])}
-    if (
-        settings.kind == "char"
-    ):  # without merges; a pre-tokenizer that cuts off each character takes three times as long
+    if settings.kind == "char":
+        # BPE without merges: a pre-tokenizer that cuts off each character takes three times as long
         return models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN)
     return models.WordLevel(vocabulary, unk_token=UNKNOWN)
 

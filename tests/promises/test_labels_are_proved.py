@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from examples import make_conversations, make_translations
+from examples import make_conversations, make_translations, trained_texts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,25 +18,13 @@ SAID = st.text(min_size=1, max_size=20).filter(
 TALK = st.lists(st.tuples(SAID, SAID), min_size=1, max_size=3)
 
 
-def trained_texts(tokenizer, row):
-    """Decode each run of trained tokens."""
-    runs, current = [], []
-    for label in [*row["labels"], IGNORE_INDEX]:
-        if label != IGNORE_INDEX:
-            current.append(label)
-        elif current:
-            runs.append(tokenizer.reference.decode(current, skip_special_tokens=False))
-            current = []
-    return runs
-
-
 def check(out, rows, tokenizer, record_of=lambda row: int(row["row_id"].partition(":")[2])):
     seen = 0
     for split in sftdata.read_manifest(out).splits:
         for row in sftdata.load_split(out, split):
             messages = rows[record_of(row) - 1]["messages"]
             said = [turn["content"] + "<|im_end|>" for turn in messages if turn["role"] == "assistant"]
-            assert trained_texts(tokenizer, row) == said
+            assert trained_texts(tokenizer, row["labels"]) == said
             seen += 1
     return seen
 

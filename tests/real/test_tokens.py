@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import transformers
-from examples import as_rows
+from examples import as_rows, placed_examples, prepare_here
 
 import sftdata
 from sftdata import IGNORE_INDEX
@@ -27,19 +27,6 @@ def reference(directory: Path) -> transformers.PreTrainedTokenizerBase:
     return transformers.AutoTokenizer.from_pretrained(directory)
 
 
-def prepare(tmp_path: Path, **recipe) -> Path:
-    path = tmp_path / "recipe.yaml"
-    path.write_text(json.dumps({"output": {"dir": "out"}, "max_rejected": 0, **recipe}))
-    sftdata.prepare(sftdata.load_recipe(path))
-    return tmp_path / "out"
-
-
-def examples(out: Path):
-    for split in sftdata.read_manifest(out).splits:
-        for row in sftdata.load_split(out, split):
-            yield int(row["row_id"].partition(":")[2]) - 1, row
-
-
 def as_messages(instruction, input, output):  # noqa: A002 - the column's name
     asked = f"{instruction}\n{input}" if input.strip() else instruction
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": output}]
@@ -51,10 +38,10 @@ def test_conversations_have_the_ids_of_apply_chat_template_and_train_the_respons
     schema = "alpaca" if sample.startswith("translation") else "messages"
     source = SAMPLES / f"{sample}.jsonl"
     settings = {"tokenizer": str(assets / model), "max_length": 2048}
-    out = prepare(tmp_path, task="causal_lm", schema=schema, sources=[{"path": str(source)}], tokenize=settings)
+    out = prepare_here(tmp_path, task="causal_lm", schema=schema, sources=[{"path": str(source)}], tokenize=settings)
     rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
     tokenizer, seen = reference(assets / model), 0
-    for place, example in examples(out):
+    for place, example in placed_examples(out):
         messages = rows[place].get("messages") or as_messages(**rows[place])
         assert example["input_ids"] == tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
         trained = tokenizer.decode([label for label in example["labels"] if label != IGNORE_INDEX])
@@ -70,7 +57,7 @@ def test_conversations_have_the_ids_of_apply_chat_template_and_train_the_respons
 
 def test_texts_have_the_ids_that_minilm_gives_them(tmp_path, assets):
     source = SAMPLES / "wordnet_topics.csv"
-    out = prepare(
+    out = prepare_here(
         tmp_path,
         task="text_classification",
         schema=str(SAMPLES / "wordnet_topics.schema.yaml"),
@@ -82,7 +69,7 @@ def test_texts_have_the_ids_that_minilm_gives_them(tmp_path, assets):
     expected = reference(assets / "minilm")(rows["text"].to_list())["input_ids"]
     names = sftdata.read_manifest(out).label_names
     seen = 0
-    for place, example in examples(out):
+    for place, example in placed_examples(out):
         assert example["input_ids"] == expected[place]
         assert names[example["labels"]] == rows["label"][place]
         seen += 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import transformers
-from examples import write_jsonl
+from examples import placed_examples, prepare_here, write_jsonl
 
 import sftdata
 from sftdata import IGNORE_INDEX
@@ -20,20 +20,6 @@ CORPORA = {
     "msra_test.txt": (5000, ["tokens", "tags"]),
 }
 """How many sentences a corpus has, and what its columns are."""
-
-
-def prepare(folder: Path, **recipe) -> Path:
-    path = folder / "recipe.yaml"
-    path.write_text(json.dumps({"output": {"dir": "out"}, "max_rejected": 0, "deduplicate": {"near": False}, **recipe}))
-    sftdata.prepare(sftdata.load_recipe(path))
-    return folder / "out"
-
-
-def examples(out: Path):
-    """Yield the place of each example's row in its file, and the example."""
-    for split in sftdata.read_manifest(out).splits:
-        for row in sftdata.load_split(out, split):
-            yield int(row["row_id"].partition(":")[2]) - 1, row
 
 
 def sentences_of(path: Path, columns: list[str]):
@@ -64,8 +50,9 @@ def align(word_ids: list[int | None], tags: list[str], names: tuple[str, ...] | 
 @pytest.mark.parametrize("model", TOKENIZERS)
 def test_words_have_the_pieces_and_labels_of_is_split_into_words(tmp_path, assets, model, name, every):
     count, columns = CORPORA[name]
-    out = prepare(
+    out = prepare_here(
         tmp_path,
+        deduplicate={"near": False},
         task="token_classification",
         schema="tokens_tags",
         sources=[{"path": str(assets / name), "format": "conll", "header": columns}],
@@ -77,7 +64,7 @@ def test_words_have_the_pieces_and_labels_of_is_split_into_words(tmp_path, asset
     expected = transformers.AutoTokenizer.from_pretrained(assets / model)(words, is_split_into_words=True)
     names = sftdata.read_manifest(out).label_names
     seen = 0
-    for place, example in examples(out):
+    for place, example in placed_examples(out):
         assert example["input_ids"] == expected["input_ids"][place]
         labels = [None if label == IGNORE_INDEX else names[label] for label in example["labels"]]
         assert labels == align(expected.word_ids(place), sentences[place][1], names if every else None)
@@ -92,8 +79,9 @@ def test_translations_have_the_ids_of_text_target_and_an_end(tmp_path, assets, m
     texts = json.loads((assets / "jupyterlab_en_zh.json").read_text(encoding="utf-8"))
     pairs = {key.rpartition("\x04")[2]: values[0] for key, values in texts.items() if key and values[0].strip()}
     write_jsonl(tmp_path / "pairs.jsonl", [{"source": source, "target": target} for source, target in pairs.items()])
-    out = prepare(
+    out = prepare_here(
         tmp_path,
+        deduplicate={"near": False},
         task="seq2seq",
         schema="source_target",
         sources=[{"path": "pairs.jsonl"}],
@@ -103,7 +91,7 @@ def test_translations_have_the_ids_of_text_target_and_an_end(tmp_path, assets, m
     expected = tokenizer(list(pairs), text_target=list(pairs.values()))
     end = [] if model == "minilm" else [tokenizer.eos_token_id]  # BERT's puts its [SEP] there itself
     seen = 0
-    for place, example in examples(out):
+    for place, example in placed_examples(out):
         assert example["input_ids"] == expected["input_ids"][place]
         assert example["labels"] == expected["labels"][place] + end
         assert example["labels"][-1] == (tokenizer.eos_token_id or tokenizer.sep_token_id)

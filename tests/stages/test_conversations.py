@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
+from examples import trained_texts
 from hypothesis import given
 from hypothesis import strategies as st
 from talks import CALLS, DATE, RESULT, TOOLS, assistant, system, user
@@ -58,15 +59,7 @@ def make(chat_tokenizer):
 
 
 def trained(example, settings):
-    """Return the text of each run of trained tokens."""
-    runs, current = [], []
-    for label in [*example["labels"], IGNORE_INDEX]:
-        if label != IGNORE_INDEX:
-            current.append(label)
-        elif current:
-            runs.append(settings.tokenizer.reference.decode(current, skip_special_tokens=False))
-            current = []
-    return runs
+    return trained_texts(settings.tokenizer, example["labels"])
 
 
 def one(talk, settings, **options):

@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.records import FIELDS, Task
 from sftdata.stages.tokenization.drafts import Drafts, Drop
 from sftdata.stages.tokenization.encoding import cut, reject_control_tokens, reject_long
 from sftdata.stages.tokenization.escaping import CannotEscape, Escaping
@@ -15,7 +14,7 @@ from sftdata.stages.tokenization.flat import Flags, Ints, as_lists, count_in_row
 from sftdata.stages.tokenization.overflow import Stored, keep_beginning, split_conversations
 from sftdata.stages.tokenization.setup import Tokenization
 from sftdata.tokenizers.labels import apply_mask, find_trained
-from sftdata.tokenizers.rendering import render_conversations
+from sftdata.tokenizers.rendering import render_conversations, render_text
 from sftdata.tokenizers.routing import weave
 
 
@@ -154,8 +153,7 @@ def _split(rows: pl.DataFrame, found: _Labelled, long: Flags, settings: Tokeniza
 
 
 def _fits(turns: list[Stored], tools: str | None, settings: Tokenization) -> bool:
-    rows = pl.DataFrame({"messages": [turns], "tools": [tools]}, schema=FIELDS[Task.CAUSAL_LM])
-    text = render_conversations(rows, settings.renderer)["text"][0]
+    text = render_text(turns, tools, settings.renderer)
     return text is None or len(settings.tokenizer.reference.encode(text, add_special_tokens=False).ids) <= (
         settings.settings.max_length
     )

@@ -11,13 +11,14 @@ from sftdata.stages.tokenization.flat import Flags, Ints, positions_in_rows
 from sftdata.stages.tokenization.setup import Tokenization
 from sftdata.tokenizers.backends import Encoded
 from sftdata.tokenizers.encoders import reference_encoder
+from sftdata.tokenizers.loading import Tokenizer
 from sftdata.tokenizers.routing import weave
 
 
 def encode_texts(texts: pl.Series, settings: Tokenization, drop: Drop) -> Encoded:
     """Encode one text a row, without special tokens around it; rows may be rejected as `special_token_in_text`."""
     handling = settings.settings.special_tokens_in_text
-    spelled = spell_control_tokens(texts, settings) if handling != "allow" else np.zeros(len(texts), np.bool_)
+    spelled = spell_control_tokens(texts, settings.tokenizer) if handling != "allow" else np.zeros(len(texts), np.bool_)
     if not spelled.any():
         return settings.backend.encode(texts)
     if handling == "reject":
@@ -28,10 +29,10 @@ def encode_texts(texts: pl.Series, settings: Tokenization, drop: Drop) -> Encode
     return weave(others, reference_encoder(settings.tokenizer.plain_reference)(texts[rows]), spelled)
 
 
-def spell_control_tokens(texts: pl.Series, settings: Tokenization) -> Flags:
+def spell_control_tokens(texts: pl.Series, tokenizer: Tokenizer) -> Flags:
     """Tell which texts spell a control token: encoded as they stand, they would become one."""
-    tokens = list(settings.tokenizer.special_tokens)
-    if not tokens:
+    tokens = list(tokenizer.special_tokens)
+    if not tokens or texts.null_count() == len(texts):
         return np.zeros(len(texts), dtype=np.bool_)
     found: Flags = texts.str.contains_any(tokens).fill_null(value=False).to_numpy()
     return found

@@ -10,10 +10,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import polars as pl
 
+from sftdata.stages.tokenization.encoding import spell_control_tokens
 from sftdata.stages.tokenization.flat import Flags, count_in_rows
 from sftdata.tokenizers.labels import Places, mark_trained
 from sftdata.tokenizers.loading import Tokenizer
@@ -50,19 +52,12 @@ class Escaping:
 
     def find(self, rows: pl.DataFrame) -> Flags:
         """Tell which rows spell a control token in a turn or in their tools."""
-        if not self._tokens:
-            return np.zeros(len(rows), dtype=np.bool_)
         turns = rows["messages"].list.len().fill_null(0).to_numpy()
         said = rows["messages"].list.explode(keep_nulls=False, empty_as_null=False).struct
         fields = [said.field(name) for name in ("role", "content", "details")]
-        spelled = np.logical_or.reduce([self._spell(texts) for texts in fields])
+        spelled = np.logical_or.reduce([spell_control_tokens(texts, self.tokenizer) for texts in fields])
         found: Flags = count_in_rows(spelled, turns.astype(np.int64)) > 0
-        return found | self._spell(_unescape_all(rows["tools"]))
-
-    def _spell(self, texts: pl.Series) -> Flags:
-        if texts.null_count() == len(texts):
-            return np.zeros(len(texts), dtype=np.bool_)
-        return texts.str.contains_any(self._tokens).fill_null(value=False).to_numpy()
+        return found | spell_control_tokens(_unescape_all(rows["tools"]), self.tokenizer)
 
     def hide(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Replace the control tokens that turns and tools spell."""
@@ -110,7 +105,7 @@ class Escaping:
         at = 0
         for number, piece in enumerate(self._cuts.split(text)):
             shown = [self._show(character) for character in piece]
-            shift += [at + sum(map(len, shown[:place])) for place in range(len(piece))]
+            shift += list(accumulate(map(len, shown[:-1]), initial=at)) if shown else []
             whole = "".join(shown)
             if number % 2:
                 ids.append(self._ids[piece])

@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sftdata.arrays import to_numpy
 from sftdata.records import shorten
 from sftdata.stages.tokenization.drafts import Drop
 from sftdata.stages.tokenization.encoding import encode_texts, reject_control_tokens
-from sftdata.stages.tokenization.flat import Ints, count_in_rows, positions_in_rows
+from sftdata.stages.tokenization.flat import Ints, count_in_rows, take_rows
 from sftdata.stages.tokenization.setup import Tokenization
 from sftdata.text.fields import flatten
 
@@ -44,17 +45,16 @@ def encode_words(column: pl.Series, settings: Tokenization, drop: Drop) -> Words
     counts = column.list.len().fill_null(0).to_numpy().astype(np.int64)
     words = flatten(column).fill_null("").rechunk()
     kinds = words.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-    place = kinds.indices.to_numpy()
+    place = to_numpy(kinds.indices)
     distinct = pl.Series(kinds.dictionary, dtype=pl.String)
     spelling = Drop(distinct.to_frame())  # its positions are those of distinct words
     ids, lengths = encode_texts(distinct, settings, spelling)
     if not (accepted := spelling.kept()).all():
         reject_control_tokens(np.flatnonzero(count_in_rows(~accepted[place], counts)), settings, drop)
     drop.add(np.flatnonzero(counts == 0), "no_tokens", "there is no word")
-    pieces = lengths[place]
+    ids, pieces = take_rows(ids, lengths, place)
     _reject_empty(words, pieces, counts, drop)
-    from_piece = np.repeat((np.cumsum(lengths) - lengths)[place], pieces) + positions_in_rows(pieces)
-    return Words(counts, pieces, ids[from_piece])
+    return Words(counts, pieces, ids)
 
 
 def distinct_words(column: pl.Series) -> pl.Series:
