@@ -1,0 +1,42 @@
+"""How the examples of a step are cut into what goes through the model at once. It never changes the gradient."""
+
+import numpy as np
+
+from sftdata.plan.shuffling import Rows
+
+
+def micro_batches(examples: Rows, lengths: Rows, batch_size: int) -> list[Rows]:
+    """Cut the examples of one step into batches of at most `batch_size`, examples of like length together.
+
+    The gradient of the step is a sum over its examples, so how they are cut changes the padding and nothing else.
+    The longest come first: what does not fit in memory fails at the first batch of a step.
+
+    Args:
+        examples: positions, shape `[step examples]`.
+        lengths: tokens of every example of the split, shape `[rows]`.
+        batch_size: most examples in one batch.
+    """
+    longest_first = _longest_first(examples, lengths)
+    return [longest_first[start : start + batch_size] for start in range(0, len(examples), batch_size)]
+
+
+def budget_batches(examples: Rows, lengths: Rows, max_tokens: int) -> list[Rows]:
+    """Cut the examples of one step into padded batches of at most `max_tokens`, padding included.
+
+    Examples of like length share a batch, the longest first. One that is longer than `max_tokens` is a batch alone.
+
+    Args:
+        examples: positions, shape `[step examples]`.
+        lengths: tokens of every example of the split, shape `[rows]`.
+        max_tokens: most of rows times the longest of them.
+    """
+    longest_first, batches, start = _longest_first(examples, lengths), [], 0
+    while start < len(examples):
+        rows = max(1, max_tokens // int(lengths[longest_first[start]]))
+        batches.append(longest_first[start : start + rows])
+        start += rows
+    return batches
+
+
+def _longest_first(examples: Rows, lengths: Rows) -> Rows:
+    return examples[np.argsort(-lengths[examples], kind="stable")]
