@@ -11,12 +11,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sftdata.augmentation import augment
     from sftdata.duplicates.frames import decontaminate, deduplicate
-    from sftdata.manifest import Manifest, read_manifest, verify
+    from sftdata.interchange import export
+    from sftdata.manifest import Manifest, read_manifest
     from sftdata.pipeline import prepare
     from sftdata.recipe import Recipe, load_recipe
     from sftdata.records import IGNORE_INDEX, StageResult, Task
     from sftdata.schema import Schema, load_schema
     from sftdata.shards.reader import load_split
+    from sftdata.shards.verification import verify
     from sftdata.stages.balance_frame import balance
     from sftdata.stages.cleaning import clean
     from sftdata.stages.split_frame import split
@@ -36,6 +38,7 @@ _HOMES = {
     "decontaminate": "sftdata.duplicates.frames",
     "deduplicate": "sftdata.duplicates.frames",
     "evaluate": "sftdata.training",
+    "export": "sftdata.interchange",
     "load_recipe": "sftdata.recipe",
     "load_schema": "sftdata.schema",
     "load_split": "sftdata.shards.reader",
@@ -45,7 +48,7 @@ _HOMES = {
     "split": "sftdata.stages.split_frame",
     "train": "sftdata.training",
     "validate": "sftdata.validation",
-    "verify": "sftdata.manifest",
+    "verify": "sftdata.shards.verification",
 }
 
 __all__ = [
@@ -61,6 +64,7 @@ __all__ = [
     "decontaminate",
     "deduplicate",
     "evaluate",
+    "export",
     "load_recipe",
     "load_schema",
     "load_split",

@@ -1,10 +1,12 @@
 """Map a pure function over chunks, in order, in this process or in several."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any, TypeVar
 
 from sftdata.errors import SftdataError
@@ -64,6 +66,18 @@ def _in_order(submit: Callable[[Item], "Future[Result]"], items: Iterable[Item],
 
 def _install(function: Callable[..., Any]) -> None:
     _installed.append(function)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker as soon as the process that started it is gone; nothing else tells a worker of a kill.
+
+    A worker that lived on would keep its memory, and might write its last chunk among the files of the next run.
+    """
+    parent = parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 def _call(item: Any) -> Any:

@@ -149,14 +149,16 @@ def write_examples(
     rejected, seen, done = [no_rejections()], np.zeros(0, dtype=np.uint64), 0
     with ExitStack() as files:
         writers = {
-            name: files.enter_context(SplitWriter(work / name, name, second.schema, shard_size)) for name in used
+            name: files.enter_context(SplitWriter(work, name, second.tokenization.task, second.schema, shard_size))
+            for name in used
         }
         for made in map_chunks(partial(make_examples, second=second), _place(chunks, selection), workers, THREADS):
             examples, seen = _drop_seen(made, second.names[0], seen, written)
             for name, found in examples.items():
-                writers[name].write(found.batch)
+                counts = writers[name].write(found.batch)
                 written.copies += _count_copies(found.batch)
-                written.counts.setdefault(name, SplitCounts()).add(found.batch, found.truncated, found.parts)
+                told = written.counts.setdefault(name, SplitCounts())
+                told.add(counts.tokens, counts.trained, found.truncated, found.parts)
                 if name == second.names[0]:
                     written.vocabulary.add(found.batch)
             rejected.append(made.rejected)

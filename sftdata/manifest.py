@@ -6,7 +6,6 @@ A directory without a manifest is an unfinished run, whatever else lies in it.
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sftdata.errors import VerificationError
 from sftdata.records import Task
 
-FORMAT = 1
-"""Version of the on-disk format; a reader refuses a newer one."""
+FORMAT = 2
+"""Version of the on-disk format; a reader refuses every other one."""
 
 MANIFEST_NAME = "manifest.json"
 UNFINISHED_NAME = ".sftdata-unfinished"
@@ -137,7 +136,7 @@ def read_manifest(directory: str | Path) -> Manifest:
     """Read the manifest of a prepared dataset.
 
     Raises:
-        VerificationError: when the run is unfinished, or the manifest is damaged or of a newer format.
+        VerificationError: when the run is unfinished, or the manifest is damaged or of another format.
     """
     directory = Path(directory)
     path = directory / MANIFEST_NAME
@@ -148,8 +147,11 @@ def read_manifest(directory: str | Path) -> Manifest:
     except (OSError, ValueError) as cause:
         raise VerificationError(f"{path} cannot be read ({cause}). Run `sftdata prepare` again.") from None
     found = data.get("format") if isinstance(data, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise VerificationError(f"{path} has format {found}; this sftdata reads up to {FORMAT}. Update sftdata.")
+    if type(found) is not int:
+        raise VerificationError(f"{path} is not a manifest of sftdata: it has no number of its format.")
+    if found != FORMAT:
+        what_to_do = "Update sftdata." if found > FORMAT else "Run `sftdata prepare` again."
+        raise VerificationError(f"{path} has format {found}; this sftdata reads format {FORMAT}. {what_to_do}")
     try:
         return Manifest.model_validate(data)
     except ValidationError as cause:
@@ -167,60 +169,3 @@ def _why_no_manifest(directory: Path) -> str:
             "Run `sftdata prepare` with the same recipe again; it starts over and completes it."
         )
     return f"{directory} is not a prepared dataset: it has no {MANIFEST_NAME}. Run `sftdata prepare` first."
-
-
-def verify(directory: str | Path, progress: Callable[[int], None] | None = None) -> Manifest:
-    """Check every file of a prepared dataset against its manifest; return the manifest.
-
-    Args:
-        directory: what `prepare` wrote.
-        progress: called with the number of bytes of each shard once it has been checked.
-
-    Raises:
-        VerificationError: with all that is missing, changed, left over or miscounted, at once.
-    """
-    directory = Path(directory)
-    manifest = read_manifest(directory)
-    faults = [*_shard_faults(directory, manifest, progress), *_count_faults(manifest)]
-    for name, digest in sorted(manifest.files.items()):
-        faults += _file_faults(directory, name, digest)
-    if faults:
-        found = "\n".join(f"  {fault}" for fault in faults)
-        raise VerificationError(f"{directory} differs from its manifest:\n{found}\nRun `sftdata prepare` again.")
-    return manifest
-
-
-def _shard_faults(directory: Path, manifest: Manifest, progress: Callable[[int], None] | None) -> list[str]:
-    faults = []
-    for name, split in manifest.splits.items():
-        for shard in split.shards:
-            path = directory / shard.file
-            if path.is_file() and path.stat().st_size != shard.bytes:
-                faults.append(f"{shard.file}: {path.stat().st_size} bytes, expected {shard.bytes}")
-            else:
-                faults += _file_faults(directory, shard.file, shard.digest)
-            if progress:
-                progress(shard.bytes)
-        known = {Path(shard.file).name for shard in split.shards}
-        foreign = {path.name for path in (directory / name).glob("*.arrow")} - known
-        faults += [f"{name}/{extra}: not in the manifest" for extra in sorted(foreign)]
-    return faults
-
-
-def _file_faults(directory: Path, name: str, digest: str) -> list[str]:
-    if not (directory / name).is_file():
-        return [f"{name}: missing"]
-    same = digest_file(directory / name) == digest
-    return [] if same else [f"{name}: its content has changed (digest differs)"]
-
-
-def _count_faults(manifest: Manifest) -> list[str]:
-    rows = manifest.rows
-    faults = []
-    if rows.read + rows.augmented != rows.written + rows.rejected + rows.duplicates:
-        faults.append(f"row counts do not close: {rows.model_dump()}")
-    for name, split in manifest.splits.items():
-        if split.rows != sum(shard.rows for shard in split.shards):
-            faults.append(f"{name}: {split.rows} rows, but its shards have {sum(s.rows for s in split.shards)}")
-    written = sum(split.rows for split in manifest.splits.values())
-    return faults + ([f"{rows.written} rows written, but the splits have {written}"] if rows.written != written else [])

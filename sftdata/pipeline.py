@@ -22,6 +22,7 @@ from sftdata.schema import Schema, load_schema
 from sftdata.selection import Selection, needs_comparison, select_rows
 from sftdata.settings.cleaning import PERSONAL, CleanSettings
 from sftdata.shards.directory import open_output, publish
+from sftdata.shards.index import INDEX_NAME
 from sftdata.shards.layout import dataset_dict_file
 from sftdata.sources import digest_of, find_sources, size_of
 from sftdata.sources.source import Source
@@ -102,7 +103,7 @@ def prepare(
             raise NothingToWrite(f"every row was rejected while tokenising; see {rejected_file}")
         files = write_extras(work, tokenization, selection, written)
         manifest = describe(recipe, sources, ledger, tokenization, proof, fit, selection, written, cleaning, files)
-        publish(work, [*written.splits, "tokenizer", *(name for name in files if "/" not in name)], manifest)
+        publish(work, manifest)
     return manifest
 
 
@@ -263,9 +264,9 @@ def write_extras(work: Path, tokenization: Tokenization, selection: Selection, w
     (work / "dataset_dict.json").write_text(dataset_dict_file(list(written.splits)), encoding="utf-8")
     small = [
         path
-        for name in (*written.splits, "tokenizer")
+        for name in (*written.splits, "tokenizer", INDEX_NAME)
         for path in sorted((work / name).iterdir())
-        if path.suffix != ".arrow"
+        if name == INDEX_NAME or path.suffix != ".arrow"
     ]
     files = [*small, work / "dataset_dict.json", work / "rejected.jsonl"]
     if len(selection.duplicates):

@@ -50,11 +50,11 @@ class SplitCounts:
     split: int = 0
     parts: int = 0
 
-    def add(self, examples: pa.RecordBatch, truncated: NDArray[np.bool_], parts: Ints) -> None:
+    def add(self, lengths: Ints, trained: Ints | None, truncated: NDArray[np.bool_], parts: Ints) -> None:
         """Count examples; `truncated` and `parts` are as in `stages.tokenization.Tokenized`."""
-        self.lengths.update(_count(np.diff(to_numpy(examples["input_ids"].offsets))))
-        if pa.types.is_list(examples["labels"].type) and pa.types.is_integer(examples["labels"].type.value_type):
-            self.trained.update(_count(_trained_of(examples["labels"])))
+        self.lengths.update(_count(lengths))
+        if trained is not None:
+            self.trained.update(_count(trained))
         self.truncated += int(truncated.sum())
         self.split += int((parts == 1).sum())
         self.parts += int((parts > 0).sum())
@@ -113,16 +113,6 @@ def characters_per_token(texts: pl.Series, lengths: Ints) -> dict[str, dict[str,
         for row in found.sort("texts", "script", descending=[True, False]).to_dicts()
         if row["tokens"]
     }
-
-
-def _trained_of(labels: pa.ListArray) -> Ints:
-    offsets = to_numpy(labels.offsets).astype(np.int64)
-    counts = np.zeros(len(labels), dtype=np.int64)
-    filled = np.flatnonzero(np.diff(offsets))
-    if len(filled):
-        trained = to_numpy(labels.values)[: offsets[-1]] >= 0
-        counts[filled] = np.add.reduceat(trained, offsets[filled], dtype=np.int64)
-    return counts
 
 
 def _count(numbers: NDArray[Any]) -> dict[int, int]:

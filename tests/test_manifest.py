@@ -35,6 +35,11 @@ DAMAGES = {
         lambda out: (out / "train" / "extra.arrow").write_bytes(b""),
         "extra.arrow: not in the manifest",
     ),
+    "a foreign index": (
+        lambda out: (out / "index" / "dev.arrow").write_bytes(b""),
+        "index/dev.arrow: not in the manifest",
+    ),
+    "a missing index": (lambda out: (out / "index" / "train.arrow").unlink(), "index/train.arrow: missing"),
     "another tokenizer": (lambda out: flip(out / "tokenizer" / "tokenizer.json"), "tokenizer/tokenizer.json"),
     "changed state": (lambda out: flip(out / "train" / "state.json"), "train/state.json"),
     "changed rejects": (lambda out: (out / "rejected.jsonl").write_text("{}\n"), "rejected.jsonl"),
@@ -71,7 +76,13 @@ def test_counts_that_do_not_close_are_refused(prepared):
     [
         ("{", "cannot be read"),
         ('{"format": 99}', "format 99"),
-        ('{"format": 1}', "not a manifest"),
+        ('{"format": 99}', "Update sftdata"),
+        ('{"format": 1}', "format 1; this sftdata reads format 2. Run `sftdata prepare` again"),
+        ('{"format": 2}', "not a manifest"),
+        ('{"format": true}', "not a manifest"),
+        ('{"format": "2"}', "not a manifest"),
+        ("{}", "not a manifest"),
+        ('{"format": 2}\x00', "cannot be read"),
         ("[]", "not a manifest"),
     ],
 )

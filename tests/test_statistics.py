@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sftdata
+from sftdata.records import Task
+from sftdata.shards.index import count_examples
 from sftdata.statistics import QUANTILES, SplitCounts, VocabularyUse, characters_per_token
 
 ROWS = st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=6), max_size=12)
@@ -23,7 +25,10 @@ def count(batches, truncated=(), parts=()):
     counts = SplitCounts()
     for batch in batches:
         zeros = np.zeros(batch.num_rows, np.int64)
-        counts.add(batch, np.array(truncated or zeros, np.bool_), np.array(parts or zeros, np.int64))
+        told = count_examples(batch, Task.CAUSAL_LM)
+        counts.add(
+            told.tokens, told.trained, np.array(truncated or zeros, np.bool_), np.array(parts or zeros, np.int64)
+        )
     return counts
 
 

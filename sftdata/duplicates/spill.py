@@ -60,7 +60,7 @@ def spill_signed(frames: Iterable[pl.DataFrame], folder: Path) -> Spill:
         starts.append(starts[-1] + len(signed))
         for name, column in _columns_of(signed):
             with (folder / f"{name}.bin").open("wb" if number == 0 else "ab") as file:
-                np.ascontiguousarray(column).tofile(file)
+                file.write(np.ascontiguousarray(column).data)  # `tofile` does not say why it fails
     return Spill(folder, np.array(starts, dtype=np.int64))
 
 
@@ -122,7 +122,7 @@ class ShingleStore:
                 first = place.start
                 for block in blocks_of(compared_texts(wanted, self._comparison.fields)):
                     hashes, counts = sort_sets(shingle_texts(block, near))
-                    hashes.tofile(file)
+                    file.write(hashes.data)
                     some = rows[first : first + len(block)]
                     self._starts[some] = self._size + np.cumsum(counts) - counts
                     self._counts[some] = counts

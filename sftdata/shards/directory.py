@@ -1,96 +1,231 @@
-"""The output directory: work inside it unseen, then move everything into place with the manifest last."""
+"""The output directory: work inside it unseen, then move everything into place with the manifest last.
 
+A dataset is there when its manifest is. `publish` makes it there by renames alone, each of which the file system does
+whole or not at all, so that a kill leaves the old dataset, the new one, or a directory without a manifest:
+
+    1  new files to the disk, and the new manifest into the work folder        the old dataset is there
+    2  old manifest to `old/`                                                  none is there
+    3  other old files to `old/`                                               none
+    4  new files into place                                                    none
+    5  new manifest into place                                                 the new one is there
+    6  the work folder, and `old/` in it, is deleted                           the new one
+
+As long as the new manifest is in the work folder, what was moved can be moved back; the next run does that first, so
+the old dataset is there again while it works. Whatever of 6 was not done, it does, too.
+"""
+
+import errno
 import fcntl
+import json
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TextIO
 
-from sftdata.errors import OutputError, VerificationError
-from sftdata.manifest import MANIFEST_NAME, UNFINISHED_NAME, Manifest, read_manifest, write_aside
+from sftdata.errors import OutputError
+from sftdata.manifest import FORMAT, MANIFEST_NAME, UNFINISHED_NAME, Manifest, write_aside
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, None}
+"""What a disk says when it takes no more, without saying where; polars says it without a number."""
+
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
+"""What a file system says that has no way to write a folder through to the disk."""
 
 
 @contextmanager
 def open_output(directory: Path) -> Iterator[Path]:
     """Give the folder to work in, inside `directory`; a killed run leaves it there and the next one starts over.
 
+    A run that fails leaves the old dataset as it was, and its `rejected.jsonl` in the work folder.
+
     Raises:
-        OutputError: when `directory` holds something that is not ours, or another run is at work in it.
+        OutputError: when `directory` holds something that is not ours, another run is at work in it, or it cannot be
+            written, as on a full disk.
     """
-    _refuse_foreign(directory)
-    work = directory / UNFINISHED_NAME
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(
-                f"another run is writing to {directory}; wait for it, or choose another directory"
-            ) from None
-        for leftover in work.iterdir():
-            if leftover.name != "lock":
-                _remove(leftover)
-        try:
-            yield work
-        except GeneratorExit:
-            raise
-        except BaseException as failure:
-            _leave_only_rejected(work)
-            if isinstance(failure, OSError) and failure.filename is None:  # a full disk does not say where it is
-                raise OSError(failure.errno, failure.strerror or str(failure), str(directory)) from failure
-            raise
-        shutil.rmtree(work)
+    with _told_plainly(directory):
+        _refuse_foreign(directory)
+        work = directory / UNFINISHED_NAME
+        with _lock(work):
+            _take_back(work)
+            _empty(work, keep={"lock"})
+            try:
+                yield work
+            except GeneratorExit:
+                raise
+            except BaseException:
+                _take_back(work)
+                _empty(work, keep={"lock", "rejected.jsonl"})
+                raise
+            with suppress(OSError):  # the dataset is in place: what cannot be tidied up now, the next run tidies up
+                _empty(work, keep={"lock"})
+                (work / "lock").unlink()
+                work.rmdir()
 
 
-def publish(work: Path, names: list[str], manifest: Manifest) -> None:
-    """Move `names` from the work folder into the dataset's directory, then write the manifest.
+def publish(work: Path, manifest: Manifest) -> None:
+    """Move what the manifest names from the work folder into the dataset's directory, in the place of what was there.
 
-    The old manifest goes first, so that at no moment a mixture of old and new looks whole.
+    Everything is on the disk before the manifest is in its place, so that a loss of power leaves no half either.
+
+    Raises:
+        OutputError: when something that the old manifest does not name is in the way.
     """
-    directory = work.parent
-    old = _old_names(directory)
-    (directory / MANIFEST_NAME).unlink(missing_ok=True)
-    for name in sorted({*old, *names}):
-        _remove(directory / name)
-    for name in names:
+    directory, old = work.parent, work / "old"
+    new_names = _names_in(manifest.model_dump(mode="json"))
+    old_names = _old_names(directory)
+    for name in new_names:
+        if name not in old_names and os.path.lexists(directory / name):
+            raise OutputError(f"{directory / name} is in the way and not of the old dataset; move it elsewhere")
+        _flush(work / name)
+    old.mkdir()
+    write_aside(work / MANIFEST_NAME, manifest.to_json())
+    _flush_folder(work)
+    if old_names:
+        (directory / MANIFEST_NAME).rename(old / MANIFEST_NAME)
+        _flush_folder(directory)
+    for name in old_names:
+        if os.path.lexists(directory / name):
+            (directory / name).rename(old / name)
+    for name in new_names:
         (work / name).rename(directory / name)
-    write_aside(directory / MANIFEST_NAME, manifest.to_json())
+    _flush_folder(directory)
+    (work / MANIFEST_NAME).rename(directory / MANIFEST_NAME)
+    _flush_folder(directory)
+
+
+def _take_back(work: Path) -> None:
+    """Undo what a `publish` that did not come to its end has moved. Killed itself, it can be done again."""
+    directory, old = work.parent, work / "old"
+    if not (work / MANIFEST_NAME).exists():
+        return
+    for name in _names_in(json.loads((work / MANIFEST_NAME).read_text(encoding="utf-8"))):
+        if not os.path.lexists(work / name):
+            (directory / name).rename(work / name)
+    for path in old.iterdir():
+        if path.name != MANIFEST_NAME:
+            path.rename(directory / path.name)
+    _flush_folder(directory)
+    if (old / MANIFEST_NAME).exists():
+        (old / MANIFEST_NAME).rename(directory / MANIFEST_NAME)
+    (work / MANIFEST_NAME).unlink()
+
+
+def _names_in(manifest: Any) -> list[str]:
+    """Return what belongs to the dataset of a manifest of any format: names of files and folders beside it.
+
+    Raises:
+        ValueError: when it is no manifest.
+    """
+    try:
+        names = {*manifest["splits"], *(name.partition("/")[0] for name in manifest["files"])}
+        is_ours = isinstance(manifest["format"], int) and all(
+            Path(name).name == name not in {"", ".."} for name in names
+        )
+    except (AttributeError, KeyError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise ValueError("not a manifest of sftdata")
+    return sorted(names)
+
+
+def _old_names(directory: Path) -> list[str]:
+    path = directory / MANIFEST_NAME
+    return _names_in(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
 
 
 def _refuse_foreign(directory: Path) -> None:
-    if directory.exists() and not directory.is_dir():
-        raise OutputError(f"{directory} is a file; name a directory")
-    if not directory.exists() or (directory / UNFINISHED_NAME).is_dir():
-        return
-    found = sorted(path.name for path in directory.iterdir())
-    if not found:
+    if os.path.lexists(directory) and not directory.is_dir():
+        what = "a link to nothing" if directory.is_symlink() and not directory.exists() else "a file"
+        raise OutputError(f"{directory} is {what}; name a directory")
+    if not directory.exists() or not (found := sorted(path.name for path in directory.iterdir())):
         return
     try:
-        read_manifest(directory)
-    except VerificationError:
+        document = json.loads((directory / MANIFEST_NAME).read_text(encoding="utf-8"))
+        _names_in(document)
+    except (OSError, ValueError):
+        if UNFINISHED_NAME in found and MANIFEST_NAME not in found:
+            return
         shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
         raise OutputError(
             f"{directory} is not empty and was not written by sftdata (it holds {shown}). "
             "Nothing was written. Name an empty or new directory."
         ) from None
+    if document["format"] > FORMAT:
+        raise OutputError(
+            f"{directory} holds a dataset of format {document['format']}; this sftdata writes format {FORMAT}. "
+            "Nothing was written. Update sftdata, or name another directory."
+        )
 
 
-def _old_names(directory: Path) -> set[str]:
+def _lock(work: Path) -> TextIO:
+    """Make the work folder and lock it for as long as this process lives; close what is returned to let go of it.
+
+    Raises:
+        OutputError: when another run has it.
+    """
+    while True:
+        work.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = (work / "lock").open("w")
+        except FileNotFoundError:  # a run that has just ended took the folder with it
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise OutputError(
+                f"another run is writing to {work.parent}; wait for it, or choose another directory"
+            ) from None
+        if os.fstat(lock.fileno()).st_nlink:
+            return lock
+        lock.close()  # the file that we have locked is no longer that in the folder
+
+
+@contextmanager
+def _told_plainly(directory: Path) -> Iterator[None]:
+    """Say of a failure to write where it was and what is left; a full disk itself does not say where it is."""
     try:
-        old = read_manifest(directory)
-    except VerificationError:
-        return set()
-    return {*old.splits, *(Path(name).parts[0] for name in old.files)}
+        yield
+    except OSError as failure:
+        named = failure.filename
+        if not Path(str(named)).is_relative_to(directory) if named else failure.errno not in _DISK:
+            raise
+        reason = failure.strerror or str(failure).partition(" (os error")[0]
+        raise OutputError(
+            f"{directory} cannot be written: {reason}. No new dataset was made, and an old one is "
+            "as it was. Make room or choose another directory, and run it again."
+        ) from failure
 
 
-def _leave_only_rejected(work: Path) -> None:
-    for path in work.iterdir():
-        if path.name not in {"rejected.jsonl", "lock"}:
-            _remove(path)
+def _flush(path: Path) -> None:
+    """Write a file, or a folder with all in it, through to the disk."""
+    for inner in path.iterdir() if path.is_dir() else ():
+        _flush(inner)
+    if path.is_dir():
+        _flush_folder(path)
+        return
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as failure:
+        if failure.errno not in _CANNOT_FLUSH:
+            raise
+    finally:
+        os.close(handle)
+
+
+def _empty(folder: Path, keep: Collection[str]) -> None:
+    for path in folder.iterdir():
+        if path.name in keep:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -17,6 +17,8 @@ _LABELS: dict[Task, pa.DataType] = {
     Task.CAUSAL_LM: pa.list_(pa.int32()),
 }
 
+TOKEN_TYPES = pa.field("token_type_ids", pa.list_(pa.int8()))
+"""Which of two texts a token belongs to, where the tokenizer tells."""
 
 PARENT = pa.field("parent_id", pa.string())
 """The row of which an example is a copy; null for the rows themselves."""
@@ -48,7 +50,30 @@ def example_schema(task: Task, label_names: tuple[str, ...] | None = None, extra
 def _feature(arrow_type: pa.DataType) -> dict[str, Any]:
     if pa.types.is_list(arrow_type):
         return {"feature": _feature(arrow_type.value_type), "_type": "List"}
-    return {"dtype": str(arrow_type), "_type": "Value"}
+    name = "float32" if pa.types.is_float32(arrow_type) else str(arrow_type)  # Arrow's own name for it is `float`
+    return {"dtype": name, "_type": "Value"}
+
+
+def find_schema_fault(schema: pa.Schema, task: Task, label_names: tuple[str, ...] | None) -> str | None:
+    """Tell in what way a schema is not one that `example_schema` gives for this task; None when it is."""
+    extra = [field for field in (TOKEN_TYPES, PARENT, FOLD) if field.name in schema.names]
+    expected = example_schema(task, label_names, extra)
+    if not schema.equals(expected):
+        return f"has the columns {_name_columns(schema)}, expected for {task} {_name_columns(expected)}"
+    if _features(schema) != _features(expected):
+        return "has other features (labels or their names) for `datasets` than the manifest's"
+    return None
+
+
+def _name_columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)
+
+
+def _features(schema: pa.Schema) -> Any:
+    try:
+        return json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def dataset_files(schema: pa.Schema, split: str, shards: list[str], fingerprint: str) -> dict[str, str]:

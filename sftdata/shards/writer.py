@@ -1,4 +1,4 @@
-"""Write examples of one split to Arrow stream files of bounded size."""
+"""Write examples of one split to Arrow stream files of bounded size, and beside them the index."""
 
 import hashlib
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import BinaryIO, Self
 
 import pyarrow as pa
 
-from sftdata.arrays import to_numpy
 from sftdata.manifest import ShardRecord, SplitRecord
-from sftdata.records import IGNORE_INDEX
+from sftdata.records import Task
+from sftdata.shards.index import Counts, count_examples, index_path, index_schema
 from sftdata.shards.layout import dataset_files
 
 
@@ -43,20 +43,26 @@ _OpenShard = tuple[_DigestingFile, pa.ipc.RecordBatchStreamWriter]
 
 
 class SplitWriter:
-    """Append record batches; close to get the split's record. As a context manager it lets go of an unfinished file.
+    """Append record batches; close to get the split's record. As a context manager it lets go of unfinished files.
 
     Where a shard ends depends only on the batches and `shard_size`, so the same batches give the same bytes.
 
     Args:
-        directory: where the split's files go; made if it is not there.
+        directory: of the dataset; the shards go to `<name>/` in it, the index to `index/<name>.arrow`.
         name: the split's name.
+        task: decides what counts as a target.
         schema: what `layout.example_schema` gave.
         shard_size: most bytes of one shard; a single batch may be larger.
     """
 
-    def __init__(self, directory: Path, name: str, schema: pa.Schema, shard_size: int) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._directory, self._name, self._schema, self._shard_size = directory, name, schema, shard_size
+    def __init__(self, directory: Path, name: str, task: Task, schema: pa.Schema, shard_size: int) -> None:
+        self._directory, self._name, self._task = directory / name, name, task
+        self._schema, self._shard_size = schema, shard_size
+        index = directory / index_path(name)
+        for folder in (self._directory, index.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._index_file = index.open("wb")
+        self._index = pa.ipc.new_stream(self._index_file, index_schema(schema))
         self._open: _OpenShard | None = None
         self.rows = self._shard_rows = self._tokens = self._trained = 0
         self._shards: list[tuple[int, int, str]] = []
@@ -65,28 +71,34 @@ class SplitWriter:
         return self
 
     def __exit__(self, *failure: object) -> None:
+        self._index_file.close()
         if self._open:
             self._open[0].close()
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Append one batch, whole, to the current shard or to a new one."""
+    def write(self, batch: pa.RecordBatch) -> Counts:
+        """Append one batch, whole, to the current shard or to a new one; return what its examples count for."""
+        counts = count_examples(batch, self._task)
         if batch.num_rows == 0:
-            return
+            return counts
         if self._open and self._open[0].bytes + batch.nbytes > self._shard_size:
             self._finish_shard()
         if not self._open:
             self._open = self._start_shard()
         self._open[1].write_batch(batch)
+        self._index.write_batch(counts.as_batch())
         self._shard_rows += batch.num_rows
         self.rows += batch.num_rows
-        self._tokens += len(batch["input_ids"].flatten())
-        self._trained += count_trained(batch["labels"])
+        self._tokens += int(counts.tokens.sum())
+        self._trained += counts.count_trained()
+        return counts
 
     def close(self) -> SplitRecord:
-        """Finish the last shard, give all shards their final names, and write the files that `datasets` wants."""
+        """Finish the last shard and the index, give all shards their final names, and write what `datasets` wants."""
         if not self._open and not self._shards:
             self._open = self._start_shard()  # a split without rows still has one shard
         self._finish_shard()
+        self._index.close()
+        self._index_file.close()
         names = [f"data-{i:05d}-of-{len(self._shards):05d}.arrow" for i in range(len(self._shards))]
         for position, name in enumerate(names):
             self._part(position).rename(self._directory / name)
@@ -115,10 +127,3 @@ class SplitWriter:
         sink.close()
         self._shards.append((self._shard_rows, sink.bytes, sink.digest))
         self._open = None
-
-
-def count_trained(labels: pa.Array) -> int:
-    """Count the labels that are not ignored. A class index, a score, and all the labels of a row count as one each."""
-    if not pa.types.is_list(labels.type) or pa.types.is_floating(labels.type.value_type):
-        return len(labels)
-    return int((to_numpy(labels.flatten()) != IGNORE_INDEX).sum())
