@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from sftdata.checks import RESPONSE_ROLE
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused, Turn
@@ -110,30 +112,31 @@ def _render_shape(rows: pl.DataFrame, renderer: Renderer) -> list[pl.DataFrame]:
 
 
 def _concatenate(rows: pl.DataFrame, shape: Shape, spans: Sequence[tuple[Edge, Edge]]) -> pl.DataFrame:
-    texts: list[pl.Expr] = []
-    offsets: list[pl.Expr] = []
-    offset: pl.Expr = pl.lit(0, dtype=pl.Int64)
-    for place, part in enumerate(shape.parts):
-        expression = pl.lit(part) if isinstance(part, str) else pl.col(f"slot{place}")
-        offsets.append(offset)
-        offset = offset + expression.str.len_bytes().cast(pl.Int64)
-        texts.append(expression)
-    offsets.append(offset)
-    slots = [
+    slots = rows.select(
         content_of(part).alias(f"slot{place}") for place, part in enumerate(shape.parts) if not isinstance(part, str)
-    ]
-    return rows.select("index", *slots).select(
+    )
+    offsets = np.zeros((len(shape.parts) + 1, len(rows)), dtype=np.int64)  # of each part, in bytes
+    for place, part in enumerate(shape.parts):
+        if isinstance(part, str):
+            offsets[place + 1] = len(part.encode())
+        else:
+            offsets[place + 1] = slots[f"slot{place}"].str.len_bytes().to_numpy()
+    np.cumsum(offsets, axis=0, out=offsets)
+    texts = [pl.lit(part) if isinstance(part, str) else f"slot{place}" for place, part in enumerate(shape.parts)]
+    return rows.select(
         "index",
-        pl.concat_str(texts).alias("text"),
-        _concat_lists([offsets[start.part] + start.bytes for start, _ in spans]).alias("starts"),
-        _concat_lists([offsets[end.part] + end.bytes for _, end in spans]).alias("ends"),
+        slots.select(pl.concat_str(texts).alias("text")).to_series(),
+        _lists("starts", offsets, [start for start, _ in spans]),
+        _lists("ends", offsets, [end for _, end in spans]),
         pl.lit(None, dtype=pl.String).alias("reason"),
         pl.lit(None, dtype=pl.String).alias("detail"),
     )
 
 
-def _concat_lists(columns: list[pl.Expr]) -> pl.Expr:
-    return pl.concat_list(columns) if columns else pl.lit([], dtype=pl.List(pl.Int64))
+def _lists(name: str, offsets: NDArray[np.int64], edges: Sequence[Edge]) -> pl.Series:
+    """Return the places of the edges in each row, a list a row."""
+    places = offsets[[edge.part for edge in edges]] + np.array([edge.bytes for edge in edges], dtype=np.int64)[:, None]
+    return pl.Series(name, np.ascontiguousarray(places.T)).arr.to_list()
 
 
 def _is_real(rows: pl.DataFrame, rendered: pl.DataFrame, renderer: Renderer) -> bool:

@@ -134,6 +134,18 @@ def test_a_template_that_quotes_still_knows_where_the_response_is():
     assert (done["starts"][0].to_list(), done["ends"][0].to_list()) == ([15], [17])
 
 
+def test_a_conversation_of_very_many_turns_is_rendered_like_any_other():
+    """Its cost must not grow with the square of the turns: it took over ten minutes when it did."""
+    turns = [{"role": ("user", "assistant")[place % 2], "content": f"turn {place} 汉"} for place in range(600)]
+    rows = as_rows([turns, turns[:10]])
+    done = render_conversations(rows, renderer("chatml"))
+    for index, of_row in enumerate((turns, turns[:10])):
+        text, starts, ends = done.select("text", "starts", "ends").row(index)
+        assert text == ChatTemplate(TEMPLATES["chatml"], {}).render(of_row)
+        found = [text.encode()[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+        assert found == [f"{turn['content']}<|im_end|>" for turn in of_row[1::2]]
+
+
 def test_sliced_and_chunked_rows_render_alike():
     rows = [[{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"a{i}"}] for i in range(9)]
     whole = as_rows(rows)
