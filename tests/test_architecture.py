@@ -25,7 +25,7 @@ LAYERS = [
     {"rejections", "uniqueness", "duplicates"},
     {"screening", "validation", "spilling", "augmentation", "evaluation_texts"},
     {"selection", "examples", "fitting"},
-    {"pipeline", "report", "training", "proposal", "editor_schemas"},
+    {"pipeline", "report", "training", "interchange", "proposal", "editor_schemas"},
     {"cli", ""},
 ]
 """Each layer imports from itself and from those before it. `sources` sit with `shards`: neither knows the other."""
