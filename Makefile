@@ -104,6 +104,8 @@ bench: .venv/dev ## compare `sftdata` with what people use instead, stage by sta
 	$(BIN)/python benchmarks/validate.py
 	$(BIN)/python benchmarks/deduplicate.py
 	$(BIN)/python benchmarks/split.py
+	$(PIP) install --no-deps torchdata==0.11.0
+	$(BIN)/python benchmarks/load.py
 	$(BIN)/python benchmarks/augment.py
 
 clean: ## remove what runs and tools wrote; .venv and the fetched assets stay

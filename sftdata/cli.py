@@ -153,8 +153,8 @@ def verify(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="What prepare wrote.")], as_json: JsonOption = False
 ) -> None:
     """Check every file of a prepared dataset against its manifest."""
-    from sftdata.manifest import verify as run
     from sftdata.report.terminal import plain_console, rows_line, summary_table
+    from sftdata.shards.verification import verify as run
 
     manifest = run(directory)
     if as_json:
@@ -167,24 +167,58 @@ def verify(
 
 @app.command()
 def inspect(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What prepare wrote.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What prepare or train wrote.")],
     split: Annotated[str, typer.Option(help="The split to look at.")] = "train",
-    row: Annotated[str | None, typer.Option(metavar="ID", help="Show the row with this id.")] = None,
+    row: Annotated[
+        str | None, typer.Option(metavar="ID", help="Show the row with this id, and the training steps that see it.")
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(metavar="N", help="Show which rows a training step sees; steps count from 1.")
+    ] = None,
     count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Show the first N rows.")] = 5,
     rejected: Annotated[bool, typer.Option("--rejected", help="Show rejected rows instead.")] = False,
 ) -> None:
-    """Show rows as text, with the trained tokens coloured."""
+    """Show rows as text, with the trained tokens coloured; or what a training step is made of."""
+    from sftdata.report.steps import data_of, find_plan, has_plan, step_view, steps_line
     from sftdata.report.terminal import RowView, plain_console, rejections_table
     from sftdata.shards.reader import load_split, read_rejected
 
-    console = plain_console()
+    console, data = plain_console(), data_of(directory)
     if rejected:
-        console.print(rejections_table(read_rejected(directory, count)))
+        console.print(rejections_table(read_rejected(data, count)))
         return
-    rows = load_split(directory, split)
-    view = RowView(directory, rows, colour=console.color_system is not None)
+    if step is not None:
+        console.print(step_view(*find_plan(directory), step))
+        return
+    rows = load_split(data, split)
+    view = RowView(data, rows, colour=console.color_system is not None)
     for example in rows[:count] if row is None else [rows.find(row)]:
         console.print(view.show(example))
+    if row is not None and split == "train" and has_plan(directory):
+        console.print(steps_line(find_plan(directory)[1], rows.position(row)))
+
+
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What prepare wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new directory, or an earlier export to replace.")],
+    to: Annotated[
+        Literal["trl", "llamafactory", "axolotl", "jsonl", "parquet"],
+        typer.Option(help="Packs for TRL, a tokenized_path, a tokenised dataset for axolotl, or tables."),
+    ],
+    split: Annotated[list[str] | None, typer.Option(help="A split; may be given again. All by default.")] = None,
+    contents: Annotated[
+        Literal["ids", "text"], typer.Option("--with", help="What tables hold: tokens, or the text of them.")
+    ] = "ids",
+    capacity: Annotated[
+        int | None,
+        typer.Option(metavar="TOKENS", min=1, help="Most tokens of a pack for TRL; tokenize.max_length by default."),
+    ] = None,
+) -> None:
+    """Write a prepared dataset the way another program wants it."""
+    from sftdata.interchange import export as run
+
+    _print_exported(out, run(directory, out, to=to, splits=split, contents=contents, capacity=capacity))
 
 
 @app.command()
@@ -216,14 +250,15 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a trained model on a split."""
-    from sftdata.report.terminal import plain_console, scores_table
+    from sftdata.report.scores import scores_view
+    from sftdata.report.terminal import plain_console
     from sftdata.training import evaluate as measure
 
     scores = measure(run, data, split)
     if as_json:
         _print_json(scores)
     else:
-        plain_console().print(scores_table(scores))
+        plain_console().print(scores_view(scores))
 
 
 @app.command()
@@ -231,13 +266,16 @@ def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="What train wrote.")],
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Texts a line each, or a table with a column text, for pairs text_pair."),
+        typer.Argument(
+            metavar="[FILE]", help="Texts a line each, or a table with a column text, for pairs text_pair, or tokens."
+        ),
     ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", metavar="T", help="A text; may be given again.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Classify texts, or answer them, with a trained model."""
-    from sftdata.report.terminal import plain_console, predictions_table
+    """Label, score, tag, translate or answer texts with a trained model."""
+    from sftdata.report.scores import predictions_table
+    from sftdata.report.terminal import plain_console
     from sftdata.sources.texts import read_texts
     from sftdata.training import predict as run_model
 
@@ -255,22 +293,19 @@ def predict(
 
 
 def _training_settings(recipe: Path | None, data: Path | None, model: str | None, out: str | None) -> tuple[Path, Any]:
-    from sftdata.recipe import TRAINED, TrainSettings, load_recipe, local_or_hub, refuse_training
+    from sftdata.recipe import load_recipe
+    from sftdata.settings.training import TrainSettings
 
     if recipe is None:
         if data is None or model is None:
             raise UsageError("give a RECIPE with a `train` part, or both --data DIR and --model NAME")
         return data, TrainSettings(model=model, output_dir=out or f"{data}-run")
     loaded = load_recipe(recipe)
-    if loaded.task not in TRAINED:
-        raise UsageError(f"{recipe}: {refuse_training(loaded.task)}")
     if loaded.train is None:
         raise UsageError(f"{recipe} has no `train` part; add one with at least model and output_dir")
-    chosen = {
-        "model": model or local_or_hub(loaded.base, loaded.train.model),
-        "output_dir": out or str(loaded.resolve(loaded.train.output_dir)),
-    }
-    return data or loaded.resolve(loaded.output.dir), loaded.train.model_copy(update=chosen)
+    settings = loaded.resolve_training(loaded.train)
+    chosen = {"model": model or settings.model, "output_dir": out or settings.output_dir}
+    return data or loaded.resolve(loaded.output.dir), settings.model_copy(update=chosen)
 
 
 def _parse_limit(text: str) -> float:
@@ -316,6 +351,19 @@ def _print_prepared(directory: Path, manifest: Any, recipe: Path | None) -> None
     console.print(f"\nThe dataset is in {directory}. Look at it:  sftdata inspect {directory}")
     if recipe:
         console.print(f"Train from it:  sftdata train {recipe}")
+
+
+def _print_exported(out: Path, record: Any) -> None:
+    from sftdata.report.terminal import plain_console
+
+    console = plain_console()
+    for name, rows in record.rows.items():
+        said = f"{name}: {rows:,} rows, {record.tokens[name]:,} tokens"
+        if packs := record.packs.get(name):
+            full = record.tokens[name] / (packs * record.capacity)
+            said += f", in {packs:,} packs of at most {record.capacity:,} tokens, {full:.2%} full"
+        console.print(said)
+    console.print(f"The export is in {out}.")
 
 
 def _print_trained(directory: Path, result: Any) -> None:

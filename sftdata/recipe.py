@@ -1,7 +1,7 @@
 """The recipe: one frozen model of the whole run, read from one YAML file."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
@@ -16,12 +16,9 @@ from sftdata.settings.limits import Limit
 from sftdata.settings.sources import SourceSettings
 from sftdata.settings.splitting import SplitSettings
 from sftdata.settings.tokenizing import TokenizeSettings, TrainTokenizerSettings
+from sftdata.settings.training import TrainSettings
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
-
-TRAINED = (Task.TEXT_CLASSIFICATION, Task.CAUSAL_LM)
-"""The tasks that models can be trained for."""
 
 _STRATA: dict[Task, tuple[str, ...]] = {
     Task.TEXT_CLASSIFICATION: ("label",),
@@ -61,66 +58,6 @@ class OutputSettings(Settings):
     """The output directory, relative to the recipe file."""
     shard_size: Annotated[int, BeforeValidator(parse_size), Field(ge=1)] = 256 * 10**6
     """Most bytes of one shard; `256MB`, `1GiB` or a number of bytes."""
-
-
-class LoraSettings(Settings):
-    """Low-rank adapters (Hu et al. 2021) instead of full fine-tuning."""
-
-    r: int = Field(default=16, ge=1)
-    """Rank of the update."""
-    alpha: float = Field(default=32, gt=0)
-    """The update is scaled by alpha / r."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout on the adapter's input."""
-    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-    """Names of the modules that get an adapter."""
-
-
-class TrainSettings(Settings):
-    """How a model is trained. One step sees `batch_size * accumulate` examples."""
-
-    model: Text
-    """A local directory or a name on the hub."""
-    output_dir: Text
-    """Where checkpoints and the final model go, relative to the recipe file."""
-    epochs: float = Field(default=1, gt=0)
-    """Passes over the training part; may be a fraction."""
-    max_steps: int | None = Field(default=None, ge=1)
-    """Stop after so many optimiser steps, even inside an epoch."""
-    batch_size: int = Field(default=16, ge=1)
-    """Examples in one forward and backward pass."""
-    accumulate: int = Field(default=1, ge=1)
-    """Passes whose gradients add up to one optimiser step."""
-    learning_rate: float = Field(default=2e-5, gt=0)
-    """The highest learning rate of the schedule."""
-    weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW's decay; biases and norms have none."""
-    schedule: Literal["linear", "cosine"] = "linear"
-    """How the learning rate falls to zero after the warm-up."""
-    warmup: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the steps in which the learning rate rises from zero."""
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are scaled down to this norm."""
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    """`bf16` computes in bfloat16 with float32 master weights; `auto` means bf16 on a GPU that has it, else float32."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` takes a GPU when there is one."""
-    eval_batch_size: int | None = Field(default=None, ge=1)
-    """Examples in one evaluation pass; twice `batch_size` when it is not given."""
-    save_steps: int | None = Field(default=None, ge=1)
-    """Steps between checkpoints; once an epoch when it is not given."""
-    keep: int = Field(default=2, ge=1)
-    """Newest checkpoints to keep, beside the best."""
-    metric: str | None = None
-    """Chooses the best checkpoint: `loss`, `accuracy`, `macro_f1`; for text `loss`, `perplexity`, `token_accuracy`."""
-    patience: int | None = Field(default=None, ge=1)
-    """Stop after so many evaluations without a better metric."""
-    log_steps: int = Field(default=10, ge=1)
-    """Steps between two logged values."""
-    seed: int = 0
-    """Decides the order of examples, dropout and new weights."""
-    lora: LoraSettings | None = None
-    """Train adapters of this shape; full fine-tuning when it is not given."""
 
 
 class Recipe(Settings):
@@ -166,6 +103,17 @@ class Recipe(Settings):
         """Return `path` as seen from the recipe file."""
         return self._base / path
 
+    def resolve_training(self, train: TrainSettings) -> TrainSettings:
+        """Return `train` with its paths as seen from the recipe file."""
+        changed: dict[str, Any] = {
+            "model": local_or_hub(self._base, train.model),
+            "output_dir": str(self.resolve(train.output_dir)),
+        }
+        if train.mix:
+            others = (one.model_copy(update={"data": str(self.resolve(one.data))}) for one in train.mix.datasets)
+            changed["mix"] = train.mix.model_copy(update={"datasets": tuple(others)})
+        return train.model_copy(update=changed)
+
     # Checks of fields, not of the whole model: pydantic runs the latter only where no field has a fault.
 
     @field_validator("sources")
@@ -203,14 +151,6 @@ class Recipe(Settings):
             raise ValueError(f"{factored[0]}.factors: a {task} task has no labels; leave factors out")
         return steps
 
-    @field_validator("train")
-    @classmethod
-    def _check_train(cls, train: TrainSettings | None, info: ValidationInfo) -> TrainSettings | None:
-        task = info.data.get("task")
-        if train and task and task not in TRAINED:
-            raise ValueError(refuse_training(task))
-        return train
-
     @field_validator("tokenize")
     @classmethod
     def _check_tokenize(cls, tokenize: TokenizeSettings, info: ValidationInfo) -> TokenizeSettings:
@@ -240,14 +180,6 @@ def _find_own_faults(own: TrainTokenizerSettings, task: Task | None, clean: Clea
         why = "rows are cleaned before it is fitted; give `tokenizer`, or filter by `characters` or `words`"
         faults.append(f"train_tokenizer: clean.tokens counts tokens, but {why}")
     return faults
-
-
-def refuse_training(task: Task) -> str:
-    """Say why there is no training for a task, and what to do."""
-    return (
-        f"rows for {task} can be prepared, but sftdata trains {' and '.join(TRAINED)} only; "
-        "leave `train` out, and train with transformers.Trainer on the shards"
-    )
 
 
 def load_recipe(path: str | Path) -> Recipe:

@@ -10,7 +10,7 @@ import pytest
 from examples import make_texts, write_jsonl
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-COMMANDS = ["init", "schema", "validate", "prepare", "verify", "inspect", "train", "evaluate", "predict"]
+COMMANDS = ["init", "schema", "validate", "prepare", "verify", "inspect", "export", "train", "evaluate", "predict"]
 
 
 def sftdata(*arguments, **environment):
@@ -163,7 +163,7 @@ def test_a_disk_that_takes_no_more_is_told_with_its_place_and_the_next_run_compl
     command = [sys.executable, "-c", "from sftdata.cli import main; main()", "prepare", str(recipe)]
     limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command]  # 16 KiB a file
     done = subprocess.run(limited, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True)
-    assert refused(done, 1, "File too large", str(tmp_path / "out"))
+    assert refused(done, 2, "File too large", str(tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert sftdata("prepare", recipe).returncode == 0
     assert sftdata("verify", tmp_path / "out").returncode == 0
@@ -200,6 +200,7 @@ def test_inspect_shows_one_row_by_its_id_and_rejected_rows(tmp_path, text_recipe
     rejected = sftdata("inspect", out, "--rejected").stdout
     assert "text:not_blank" in rejected
     assert "21" in rejected
+    assert refused(sftdata("inspect", out, "--step", "1"), 2, "no `train` part", "Name the directory of a run")
 
 
 def test_an_unfinished_or_foreign_directory_is_refused_by_every_reader(tmp_path):

@@ -189,13 +189,6 @@ def test_a_tokenizer_that_says_a_text_twice_is_refused_before_anything_is_read(t
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("task", ["multilabel", "regression"])
-def test_a_task_that_is_not_trained_is_refused_at_once(request, task):
-    train = {"model": "m", "output_dir": "run"}
-    with pytest.raises(RecipeError, match=rf"{task} can be prepared, but .* transformers\.Trainer on the shards"):
-        sftdata.load_recipe(request.getfixturevalue(f"{task}_recipe")(train=train))
-
-
 @pytest.mark.parametrize("task", TASKS)
 def test_several_chunks_and_workers_give_the_same_bytes(monkeypatch, tmp_path, pair_recipe, task):
     monkeypatch.setattr("sftdata.sources.parsing.CHUNK_ROWS", 30)

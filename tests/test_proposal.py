@@ -156,12 +156,12 @@ def test_pairs_are_prepared_as_proposed(tmp_path, pair_tokenizer):
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
-def test_what_cannot_be_trained_is_not_proposed_for_training(tmp_path, task):
+def test_training_is_proposed_for_every_task(tmp_path, task):
     label = {"multilabel": "labels", "regression": "score"}[task]
     rows = [{"text": row["text"], label: row[label]} for row in make_pairs(200)]
     written = init(str(write_jsonl(tmp_path / "data.jsonl", rows)), tmp_path / "made.yaml")
     text = written.recipe.read_text()
-    assert "# train" not in text
+    assert "# train:" in text
     assert f"stratify: {label}" in text
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from sftdata.proposal.drafting import DraftColumn
 from sftdata.proposal.proposing import Proposal
 from sftdata.proposal.yaml_text import write_comment, write_entry, write_inline, write_note, write_scalar
-from sftdata.recipe import TRAINED
 from sftdata.records import Task
 
 SMALL = 2000
@@ -87,7 +86,7 @@ def write_recipe(proposal: Proposal, schema: str, place: str, tokenizer: str) ->
         f"output: {{dir: {write_scalar('out/' + proposal.draft.name)}}}",
         *_doubts(proposal, "max_rejected"),
         "max_rejected: 0.02  # most rejected rows: a share (with a point) or a number of rows (without)",
-        *(_train_lines(proposal, tokenizer) if proposal.draft.task in TRAINED else ()),
+        *(_train_lines(proposal, tokenizer) if proposal.draft.task else ()),
     ]
     return "\n".join(lines) + "\n"
 

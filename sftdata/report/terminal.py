@@ -106,6 +106,13 @@ def _tell_crossing(crossing: dict[str, int | None]) -> str:
     return f"on two sides of the split: {found}{unknown}"
 
 
+def origin(manifest: Manifest, example: dict[str, Any]) -> tuple[str, str]:
+    """Return the file and the number of the record that an example, or what it is a copy of, was read from."""
+    source, _, record = (example.get("parent_id") or example["row_id"]).partition(":")
+    paths = {entry.id: entry.path for entry in manifest.inputs}
+    return paths.get(source, source), record
+
+
 class RowView:
     """Shows examples of a split as text, with the trained tokens coloured.
 
@@ -120,15 +127,13 @@ class RowView:
         if not path.is_file():
             raise VerificationError(f"{path} is missing. Run `sftdata prepare` again.")
         self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        self._sources = {entry.id: entry.path for entry in split.manifest.inputs}
         self._split, self._colour = split, colour
 
     def show(self, row: dict[str, Any]) -> RenderableType:
         """Return one example ready to print: where it comes from, its numbers, its text."""
-        parent = row.get("parent_id")
-        source, _, record = (parent or row["row_id"]).partition(":")
-        origin = "" if not parent else "a part of " if "/" in row["row_id"] else "a copy of "
-        where = f"{origin}{self._sources.get(source, source)}, record {record}"
+        source, record = origin(self._split.manifest, row)
+        relation = "" if not row.get("parent_id") else "a part of " if "/" in row["row_id"] else "a copy of "
+        where = f"{relation}{source}, record {record}"
         title = f"{row['row_id']}  ({where})  {len(row['input_ids'])} tokens, {self._describe(row['labels'])}"
         return Group(Rule(Text(title), align="left", style="cyan"), *self._texts(row["input_ids"], row["labels"]))
 
@@ -184,36 +189,6 @@ class RowView:
             yield trained, self._tokenizer.decode([token for _, token in run], skip_special_tokens=False)
 
 
-def scores_table(scores: dict[str, Any]) -> Table:
-    """Show an evaluation: each score, beside the majority-class baseline where there is one."""
-    baseline = scores.get("baseline", {})
-    table = Table(box=None, pad_edge=False)
-    table.add_column("score")
-    table.add_column("model", justify="right")
-    if baseline:
-        table.add_column("majority class", justify="right")
-    for name, value in scores.items():
-        if isinstance(value, int | float):
-            cells = [name.replace("_", " "), _number(value)]
-            table.add_row(*cells, *([_number(baseline[name]) if name in baseline else ""] if baseline else []))
-    return table
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-
-
 def plain_console() -> Console:
     """Return the console for results on stdout."""
     return Console(highlight=False, soft_wrap=True)
-
-
-def predictions_table(predictions: Sequence[dict[str, Any]]) -> Table:
-    """Show predictions, one a row."""
-    table = Table(box=None, pad_edge=False)
-    for name in predictions[0]:
-        table.add_column(name, overflow="fold")
-    for prediction in predictions:
-        cells = (_number(value) if isinstance(value, int | float) else value for value in prediction.values())
-        table.add_row(*map(Text, cells))
-    return table

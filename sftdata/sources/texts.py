@@ -9,11 +9,12 @@ from sftdata.settings.sources import SourceSettings
 from sftdata.sources import FORMATS, find_sources, read_chunks
 
 
-def read_texts(file: Path) -> tuple[list[str], list[str] | None]:
+def read_texts(file: Path) -> tuple[list[str] | list[list[str]], list[str] | None]:
     """Return the texts of a file, and the second texts where it has them.
 
     A table, which its name tells (`.csv`, `.jsonl`, `.parquet` and so on), has them in the columns `text` and
-    `text_pair`; any other file has one text a line, and lines without any are left out.
+    `text_pair`, or as lists of words in the column `tokens`, where there is no `text`; any other file has one text a
+    line, and lines without any are left out.
 
     Raises:
         UsageError: when the file is neither, or a record lacks a text.
@@ -23,6 +24,8 @@ def read_texts(file: Path) -> tuple[list[str], list[str] | None]:
     if not known.intersection(suffix.lower() for suffix in file.suffixes):
         return _read_lines(file), None
     records = list(_read_records(file))
+    if records and all("tokens" in record and "text" not in record for record in records):
+        return [_check_words(record["tokens"], number, file) for number, record in enumerate(records, start=1)], None
     if not any("text_pair" in record for record in records):
         return _take(records, "text", file), None
     return _take(records, "text", file), _take(records, "text_pair", file)
@@ -50,3 +53,9 @@ def _take(records: list[dict[str, Any]], name: str, file: Path) -> list[str]:
         found = ", ".join(records[wrong - 1]) or "no columns"
         raise UsageError(f"{file}, record {wrong}: found no text in a column '{name}', but {found}")
     return texts  # type: ignore[return-value]  # each was looked at
+
+
+def _check_words(words: Any, number: int, file: Path) -> list[str]:
+    if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
+        return words
+    raise UsageError(f"{file}, record {number}: found no list of words in the column 'tokens', but {words!r:.80}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -102,9 +103,7 @@ def load_tokenizer(name: str, base: Path = Path(), template_file: Path | None = 
         config = json.loads(files.get("special_tokens_map.json", b"{}")) | json.loads(
             files.get("tokenizer_config.json", b"{}")
         )
-        templates = _templates_in(config)
-        if "chat_template.jinja" in files:
-            templates = {"default": files["chat_template.jinja"].decode()}
+        templates = find_templates(files)
         if template_file:
             templates = {"default": template_file.read_text(encoding="utf-8")}
         tokenizer = Tokenizer(name, text, config, templates.get("default"), files, templates.get("tool_use"))
@@ -114,9 +113,18 @@ def load_tokenizer(name: str, base: Path = Path(), template_file: Path | None = 
     return tokenizer
 
 
-def _templates_in(config: dict[str, Any]) -> dict[str, str]:
-    """Return the chat templates of a tokenizer by name: `default`, and `tool_use` for conversations with tools."""
-    template = config.get("chat_template")
+def find_templates(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the chat templates of a tokenizer by name: `default`, and `tool_use` for conversations with tools.
+
+    Args:
+        files: its files by name; only those that hold templates are looked at.
+
+    Raises:
+        ValueError: tokenizer_config.json is no JSON, or a file is not UTF-8.
+    """
+    if "chat_template.jinja" in files:
+        return {"default": files["chat_template.jinja"].decode()}
+    template = json.loads(files.get("tokenizer_config.json", b"{}")).get("chat_template")
     if isinstance(template, list):
         return {entry["name"]: entry["template"] for entry in template}
     return {"default": template} if isinstance(template, str) else {}

@@ -7,16 +7,18 @@ import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sftdata.errors import TrainingError
-from sftdata.manifest import read_manifest
-from sftdata.recipe import TRAINED, TrainSettings, refuse_training
+from sftdata.settings.training import TrainSettings
 from sftdata.training.run import TrainResult
 
-__all__ = ["TrainResult", "evaluate", "predict", "train"]
+__all__ = ["TrainResult", "check_model", "evaluate", "open_loader", "predict", "train"]
 
-_NEEDED = ("torch", "transformers", "peft", "safetensors", "tensorboard")
+if TYPE_CHECKING:
+    from sftdata.training.loader import Loader
+
+_NEEDED = ("torch", "transformers", "peft", "safetensors", "tensorboard", "sacrebleu")
 
 
 def train(
@@ -36,11 +38,67 @@ def train(
         OutputError: `settings.output_dir` holds something else.
     """
     _require_torch()
-    if (task := read_manifest(data).task) not in TRAINED:
-        raise TrainingError(f"{data}: {refuse_training(task)}")
     from sftdata.training.session import train as run
 
     return run(data, settings, resume=resume, progress=progress)
+
+
+def check_model(data: str | Path, model: str | Path) -> tuple[str, ...]:
+    """Refuse a model that cannot learn from the ids of a prepared dataset, or learned to read others.
+
+    No weights are loaded. Compared are the tokenizers and chat templates, as far as they decide on ids, the size of the
+    vocabulary, and the longest example of the parts `train` and `validation` with the positions that the model has.
+
+    Args:
+        data: the directory that `prepare` wrote.
+        model: a local directory or a name on the hub.
+
+    Returns:
+        What is no fault but worth knowing, a line each: a chat template that was chosen and is not the model's own.
+
+    Raises:
+        TrainingError: with all that does not fit, at once; there is no such model; torch is not installed.
+        VerificationError: the dataset is unfinished, or its tokenizer has been changed.
+    """
+    _require_torch()
+    from sftdata.training.fit import check_model as check
+
+    return check(data, model)
+
+
+def open_loader(
+    data: str | Path,
+    settings: TrainSettings,
+    *,
+    start: int = 0,
+    packed: bool = False,
+    fixed: bool = False,
+    rank: int = 0,
+    ranks: int = 1,
+) -> "Loader":
+    """Return the batches of a run, step by step, for a training loop of your own.
+
+    Each step (`loader.LoadedStep`) has its batches and `targets`: what the sum of its losses, over all batches and
+    ranks, is divided by. The state of the loader is the number of the next step: give it as `start` to go on there.
+
+    Args:
+        data: the directory that `prepare` wrote.
+        settings: the model, the size of a step, packs, epochs, seed and mix; paths in it are taken as they are.
+        start: steps taken before.
+        packed: examples of a pack stand in one row, told apart by `position_ids` and `cu_seqlens`; needs
+            `settings.pack`. Without it they are padded, each in a row of its own.
+        fixed: all packed batches have one shape, so that a compiled model is compiled once.
+        rank: which of `ranks` this process is, from 0.
+        ranks: how many share each step.
+
+    Raises:
+        TrainingError: the model does not fit the data, or the settings do not; torch is not installed.
+        VerificationError: the dataset is unfinished; while iterating: a shard is not the one that was written.
+    """
+    _require_torch()
+    from sftdata.training.opening import open_loader as run
+
+    return run(data, settings, start=start, packed=packed, fixed=fixed, rank=rank, ranks=ranks)
 
 
 def evaluate(
@@ -53,43 +111,52 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a finished run on one split of a prepared dataset; the result can be written as JSON.
 
-    text_classification: `rows`, `loss` (nats an example), `accuracy`, `macro_f1`, `baseline` (`label`, the most
-    frequent one of the training split, with its `accuracy` and `macro_f1`) and `per_class`. causal_lm: `rows`,
-    `trained_tokens`, `loss` (nats a trained token), `perplexity`, `token_accuracy`.
+    Always `rows` and `loss` (nats a target: an example, a tag or a trained token; of scores the squared error), and the
+    metrics that `sftdata.training.metrics` lists for the task. What has no value here is in `undefined`, with the
+    reason. Beside them: `per_class` (for tags `per_entity` too), `confusion_matrix`, `words` or `trained_tokens`.
+    `baseline` has the `answer` that fits the training split best, and the scores of giving it to every example: the
+    most frequent class, the labels that at least half of the rows have, the mean score, `O`. A multilabel run gives a
+    label above the threshold that was tuned on its validation split; a seq2seq run writes, greedily, as many tokens
+    as the longest target of the split has at most.
 
     Raises:
         TrainingError: the run is unfinished or does not fit the dataset; torch is not installed.
         DataError: the dataset is unfinished, has no such split, or the split has no rows.
     """
     _require_torch()
-    from sftdata.training.inference import evaluate as run_evaluation
+    from sftdata.training.evaluation import evaluate as run_evaluation
 
     return run_evaluation(run, data, split, batch_size=batch_size, device=device)
 
 
 def predict(
     run: str | Path,
-    texts: Sequence[str],
+    texts: Sequence[str | Sequence[str]],
     text_pairs: Sequence[str] | None = None,
     *,
     batch_size: int = 32,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    max_new_tokens: int = 64,
+    max_new_tokens: int | None = None,
 ) -> list[dict[str, Any]]:
     """Use a finished run on texts; one result a text, in order.
 
     A run on pairs of texts needs the second ones, `text_pairs`, as many as `texts`.
 
-    text_classification: `text`, `text_pair` for pairs, `label`, `probability`. causal_lm: `text` (one user turn) and
-    `response`, decoded greedily, at most `max_new_tokens` tokens.
+    For tags a text may be given as the list of its words; else it is cut at white space, and each Chinese character is
+    a word.
+
+    Each result has its `text` (and `text_pair`), and by task: `label` and `probability`; `labels` above their
+    thresholds and all `probabilities`; `score`; `tokens`, `tags` and, where tags spell some, `entities` (`kind`,
+    `start`, `end` behind the last, `tokens`); `target`; `response` to one user turn. The last two are written greedily,
+    at most `max_new_tokens` tokens: by default 64, for seq2seq as many as the longest target had in training.
 
     Raises:
         TrainingError: the run is unfinished or has no chat template; torch is not installed.
-        UsageError: the run wants pairs and gets single texts, or the other way round.
-        DataError: a text is longer than the model takes.
+        UsageError: the run wants pairs and gets single texts, or the other way round; words where there are no tags.
+        DataError: a text is longer than the model takes, or has no tokens; a word has none.
     """
     _require_torch()
-    from sftdata.training.inference import predict as run_prediction
+    from sftdata.training.prediction import predict as run_prediction
 
     return run_prediction(run, texts, text_pairs, batch_size=batch_size, device=device, max_new_tokens=max_new_tokens)
 

@@ -33,6 +33,7 @@ class RunState:
         best_step: the step with the best evaluation; None before the first.
         best_value: its metric.
         best_scores: all its scores.
+        best_thresholds: above which a multilabel model gave a label then, in the order of the labels.
         stale: evaluations since then.
     """
 
@@ -40,6 +41,7 @@ class RunState:
     best_step: int | None = None
     best_value: float | None = None
     best_scores: dict[str, float] = field(default_factory=dict)
+    best_thresholds: list[float] | None = None
     stale: int = 0
 
 

@@ -6,23 +6,52 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from sftdata.records import IGNORE_INDEX, Task
-from sftdata.training.loader import Batch
+from sftdata.training.batch import Batch
 
 Head = Callable[[torch.nn.Module, Batch, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]]
 """From a model, a batch and the weights of classes (float32, shape `[classes]`) to (sum of the loss over its targets: a
-float32 scalar; logits of its targets: float32, shape `[targets.numel(), choices]`)."""
+float32 scalar; logits of its targets: float32, shape `[targets.numel(), choices]`, or that of float targets)."""
 
 
 def classify(model: torch.nn.Module, batch: Batch, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross entropy of the class of each example, times the weight of that class."""
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    if len(batch.token_type_ids) and takes(model, "token_type_ids"):
-        inputs["token_type_ids"] = batch.token_type_ids
-    logits = model(**inputs).logits.float()
-    return cross_entropy(logits, batch.targets, weights, reduction="sum"), logits
+    logits = model(**_inputs(model, batch)).logits.float()
+    return cross_entropy(logits, batch.targets, weights, ignore_index=IGNORE_INDEX, reduction="sum"), logits
+
+
+def label(model: torch.nn.Module, batch: Batch, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Binary cross entropy of each class, its mean over the classes of an example, summed over the examples."""
+    logits = model(**_inputs(model, batch)).logits.float()
+    if not len(batch.rows):
+        return logits.sum() * 0, logits[:0]
+    loss = binary_cross_entropy_with_logits(logits, batch.targets, reduction="sum")
+    return loss / batch.targets.shape[1], logits
+
+
+def grade(model: torch.nn.Module, batch: Batch, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Squared error of the score of each example."""
+    found = model(**_inputs(model, batch)).logits.float().squeeze(-1)
+    if not len(batch.rows):
+        return found.sum() * 0, found[:0]
+    return mse_loss(found, batch.targets, reduction="sum"), found
+
+
+def tag(model: torch.nn.Module, batch: Batch, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of the label of each labelled token, times the weight of that label."""
+    logits = model(**_inputs(model, batch)).logits[:, batch.positions].flatten(0, 1).float()
+    loss = cross_entropy(logits, batch.targets.flatten(), weights, ignore_index=IGNORE_INDEX, reduction="sum")
+    return loss, logits
+
+
+def translate(model: Any, batch: Batch, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of each token of the target, given the source and the tokens before it."""
+    base = _base(model)
+    before: Any = base.prepare_decoder_input_ids_from_labels(labels=batch.targets)  # type: ignore[operator]
+    logits = model(**_inputs(model, batch), decoder_input_ids=before, use_cache=False).logits.flatten(0, 1).float()
+    return cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"), logits
 
 
 def predict_tokens(
@@ -32,22 +61,39 @@ def predict_tokens(
 
     The LM head runs only on the columns of the batch that predict a trained token, where the model can do that.
     """
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "use_cache": False}
+    inputs = _inputs(model, batch) | {"use_cache": False}
     if takes(model, "logits_to_keep"):
         logits = model(**inputs, logits_to_keep=batch.positions).logits
     else:
         logits = model(**inputs).logits[:, batch.positions]
     logits = logits.flatten(0, 1).float()
-    loss = cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
-    return loss, logits
+    return cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"), logits
 
 
-HEADS: dict[Task, Head] = {Task.TEXT_CLASSIFICATION: classify, Task.CAUSAL_LM: predict_tokens}
+HEADS: dict[Task, Head] = {
+    Task.TEXT_CLASSIFICATION: classify,
+    Task.MULTILABEL: label,
+    Task.REGRESSION: grade,
+    Task.TOKEN_CLASSIFICATION: tag,
+    Task.SEQ2SEQ: translate,
+    Task.CAUSAL_LM: predict_tokens,
+}
 
 
 def takes(model: torch.nn.Module, name: str) -> bool:
     """Tell whether a model, with or without adapters, has an input of this name."""
     return name in _inputs_of(type(_base(model)).forward)
+
+
+def _inputs(model: torch.nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    inputs = {"input_ids": batch.input_ids}
+    if batch.attention_mask is not None:
+        inputs["attention_mask"] = batch.attention_mask
+    if batch.position_ids is not None:
+        inputs["position_ids"] = batch.position_ids
+    if batch.token_type_ids is not None and takes(model, "token_type_ids"):
+        inputs["token_type_ids"] = batch.token_type_ids
+    return inputs
 
 
 def _base(model: torch.nn.Module) -> torch.nn.Module:

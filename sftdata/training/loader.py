@@ -1,169 +1,110 @@
-"""From rows in Arrow buffers to padded tensors, without a Python object a token."""
+"""The loader: the batches of each step, gathered by one thread while the step before it is computed."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import torch
-from numpy.typing import NDArray
 
-from sftdata.errors import DataError
-from sftdata.plan import Rows
-from sftdata.records import IGNORE_INDEX, Task
-
-_BLOCK = 4096
-"""Rows whose labels are counted at once, so that counting needs little memory."""
+from sftdata.plan import Plan, Rows, budget_batches, micro_batches, share
+from sftdata.training.batch import Batch, Shape
+from sftdata.training.examples import Examples, fixed_shape
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Right-padded examples.
+class LoadedStep:
+    """One optimiser step, as one rank takes it.
 
     Attributes:
-        input_ids: shape `[rows, width]`, int64.
-        attention_mask: shape `[rows, width]`, int64, 1 where there is a token.
-        targets: the class of each row, shape `[rows]`; or, for causal_lm, the token that follows each of
-            `positions`, shape `[rows, positions]`, -100 where it is not trained; int64.
-        positions: for causal_lm the columns in which any row predicts a trained token, ascending, int64; else empty.
-        token_type_ids: for pairs of texts which of the two a token belongs to, shape `[rows, width]`, int64, 0 where
-            there is no token; else empty.
+        step: counted from 0.
+        rows: positions of all its examples on all ranks, shape `[examples]`.
+        targets: what divides the sum of its losses: the targets of all ranks.
+        tokens: of all ranks, without padding.
+        batches: of this rank, as many as each other rank has; some may be fillers without examples.
     """
 
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    targets: torch.Tensor
-    positions: torch.Tensor
-    token_type_ids: torch.Tensor
-
-    def to(self, device: torch.device) -> "Batch":
-        """Copy to a device; to a GPU from pinned memory, so that the host does not wait."""
-        if device.type == "cpu":
-            return self
-        return Batch(*(_send(getattr(self, field.name), device) for field in fields(self)))
+    step: int
+    rows: Rows
+    targets: int
+    tokens: int
+    batches: list[Batch]
 
 
-def _send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return tensor.pin_memory().to(device, non_blocking=True)
+class Loader:
+    """Iterates over the steps of a plan, from `start` on. Its state is the number of the next step.
 
-
-class TokenLists:
-    """A list column of a table, row by row as numpy views into its buffers.
-
-    Right for sliced and chunked tables: `values` ignores a slice, and `offsets` are positions in it.
-    """
-
-    def __init__(self, column: pa.ChunkedArray) -> None:
-        self._chunks = [(c.offsets.to_numpy(), c.values.to_numpy(zero_copy_only=False)) for c in column.chunks]
-        self._ends = np.cumsum([len(chunk) for chunk in column.chunks], dtype=np.int64)
-
-    def __getitem__(self, row: int) -> NDArray[np.int32]:
-        chunk = int(np.searchsorted(self._ends, row, side="right"))
-        offsets, values = self._chunks[chunk]
-        place = row - (int(self._ends[chunk - 1]) if chunk else 0)
-        view: NDArray[np.int32] = values[offsets[place] : offsets[place + 1]]
-        return view
-
-    def lengths(self) -> Rows:
-        """Return the length of each row, shape `[rows]`, int64."""
-        parts = [np.diff(offsets).astype(np.int64) for offsets, _ in self._chunks]
-        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
-
-    def count_targets(self) -> Rows:
-        """Count the labels of each row that are trained and can be predicted: not the first. Shape `[rows]`, int64."""
-        parts = [_count_block(values, block) for values, block in self._blocks()]
-        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
-
-    def _blocks(self) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-        for offsets, values in self._chunks:
-            for start in range(0, len(offsets) - 1, _BLOCK):
-                yield values, offsets[start : start + _BLOCK + 1]
-
-
-def _count_block(values: NDArray[np.int32], offsets: NDArray[np.int32]) -> Rows:
-    trained = values[offsets[0] : offsets[-1]] != IGNORE_INDEX
-    before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(trained, dtype=np.int64)])
-    starts, ends = offsets[:-1] - offsets[0], offsets[1:] - offsets[0]
-    counts: Rows = before[ends] - before[np.minimum(starts + 1, ends)]
-    return counts
-
-
-class Examples:
-    """The examples of one split, ready to be gathered into batches.
+    One thread gathers a step ahead of the device; there are no worker processes, and nothing is replayed on a resume.
+    Another compares each shard with its digest: a damaged one ends the iteration, at the latest behind the last step.
 
     Args:
-        table: the columns `row_id`, `input_ids`, `labels` of the shards, and `token_type_ids` where they have it.
-        task: decides what `labels` are.
-        pad_id: the token id that fills short rows.
-
-    Attributes:
-        lengths: tokens of each example, shape `[rows]`, int64.
-        targets: what each example adds to the loss: trained tokens, or 1 for a class. Shape `[rows]`, int64.
-        classes: the class index of each example, shape `[rows]`, int64; empty for causal_lm.
-    """
-
-    def __init__(self, table: pa.Table, task: Task, pad_id: int = 0) -> None:
-        self._table, self._pad_id = table, pad_id
-        self._ids = TokenLists(table["input_ids"])
-        self._types = TokenLists(table["token_type_ids"]) if "token_type_ids" in table.column_names else None
-        self._token_labels = TokenLists(table["labels"]) if task == Task.CAUSAL_LM else None
-        self.classes: NDArray[np.int64] = (
-            table["labels"].to_numpy() if task != Task.CAUSAL_LM else np.zeros(0, np.int64)
-        )
-        self.lengths = self._ids.lengths()
-        self.targets = self._token_labels.count_targets() if self._token_labels else np.ones(len(table), np.int64)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def row_ids(self, rows: Rows) -> list[str]:
-        """Return the ids of these examples."""
-        found: list[str] = self._table["row_id"].take(pa.array(rows)).to_pylist()
-        return found
-
-    def gather(self, rows: Rows) -> Batch:
-        """Collect these examples, in this order, padded to the longest of them."""
-        width = int(self.lengths[rows].max(initial=0))
-        input_ids = _pad(self._ids, rows, width, self._pad_id)
-        mask = np.arange(width) < self.lengths[rows][:, None]
-        targets, positions = self._targets_of(rows, width)
-        types = _pad(self._types, rows, width, 0) if self._types else np.zeros(0, np.int64)
-        return Batch(
-            torch.from_numpy(input_ids),
-            torch.from_numpy(mask.astype(np.int64)),
-            targets,
-            positions,
-            torch.from_numpy(types),
-        )
-
-    def _targets_of(self, rows: Rows, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._token_labels is None:
-            return torch.from_numpy(self.classes[rows]), torch.zeros(0, dtype=torch.int64)
-        labels = _pad(self._token_labels, rows, width, IGNORE_INDEX)[:, 1:]  # column p: what follows token p
-        positions = np.flatnonzero((labels != IGNORE_INDEX).any(axis=0))
-        return torch.from_numpy(labels[:, positions]), torch.from_numpy(positions)
-
-
-def _pad(column: TokenLists, rows: Rows, width: int, fill: int) -> NDArray[np.int64]:
-    padded = np.full((len(rows), width), fill, dtype=np.int64)
-    for line, row in enumerate(rows):
-        tokens = column[int(row)]
-        padded[line, : len(tokens)] = tokens
-    return padded
-
-
-def require_targets(examples: Examples, where: str) -> None:
-    """Refuse a split without rows, and a row that would train nothing.
+        examples: what the plan plans.
+        plan: which examples make which step.
+        batch_size: units of a batch at most: examples, or packs. It changes no step, only how it is cut.
+        packed: give packs as they are, each batch a single row, for a model that keeps examples apart by
+            `position_ids` or `cu_seqlens`; else the examples are padded, those of like length together, and a batch of
+            packs has at most `batch_size * capacity` tokens with its padding.
+        fixed: give all batches of packs one shape.
+        start: steps taken before.
+        rank: which of `ranks` this is, from 0.
+        ranks: how many share each step.
 
     Raises:
-        DataError: naming the split or the rows.
+        ValueError: `packed` or `fixed` without packs.
     """
-    if not len(examples):
-        raise DataError(f"{where} has no rows. Give the split a larger share in the recipe and prepare again.")
-    empty = np.flatnonzero(examples.targets == 0)
-    if len(empty):
-        names = ", ".join(examples.row_ids(empty[:5]))
-        raise DataError(
-            f"{where}: {len(empty)} of {len(examples)} rows train nothing, expected at least one trained token after "
-            f"the first in each: {names}. Repair or remove these rows and prepare again."
+
+    def __init__(
+        self,
+        examples: Examples,
+        plan: Plan,
+        *,
+        batch_size: int,
+        packed: bool = False,
+        fixed: bool = False,
+        start: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        if (packed and plan.capacity is None) or (fixed and not packed):
+            raise ValueError("packed needs a plan with a capacity, and fixed needs packed")
+        self._examples, self._plan, self._batch_size = examples, plan, batch_size
+        self._packed, self._start, self._rank, self._ranks = packed, start, rank, ranks
+        self._shape: Shape | None = fixed_shape(plan, examples.targets, batch_size) if fixed else None
+
+    def __iter__(self) -> Iterator[LoadedStep]:
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader") as ahead:
+            coming = deque(ahead.submit(self.load, step) for step in range(self._start, self._plan.steps)[:1])
+            while coming:
+                loaded = coming.popleft().result()
+                if loaded.step + 1 < self._plan.steps:
+                    coming.append(ahead.submit(self.load, loaded.step + 1))
+                yield loaded
+        self._examples.settle()
+
+    def load(self, step: int) -> LoadedStep:
+        """Gather this rank's batches of one step, counted from 0."""
+        units = self._plan.units(step)
+        shares = [self._cut(of_rank) for of_rank in share(units, self._plan.lengths, self._ranks)]
+        most = max(map(len, shares))
+        mine = shares[self._rank]
+        fillers = [np.zeros(0, dtype=np.int64)] * (most - len(mine))
+        rows = np.concatenate(units)
+        return LoadedStep(
+            step=step,
+            rows=rows,
+            targets=int(self._examples.targets[rows].sum()),
+            tokens=int(self._examples.lengths[rows].sum()),
+            batches=[self._gather(part) for part in [*mine, *fillers]],
         )
+
+    def _cut(self, units: Sequence[Rows]) -> list[Rows]:
+        lengths, size = self._examples.lengths, self._batch_size
+        if self._packed:
+            return [np.concatenate(units[start : start + size]) for start in range(0, len(units), size)]
+        rows = np.concatenate(units)
+        if self._plan.capacity is None:
+            return micro_batches(rows, lengths, size)
+        return budget_batches(rows, lengths, size * self._plan.capacity)
+
+    def _gather(self, rows: Rows) -> Batch:
+        return self._examples.gather_packs(rows, self._shape) if self._packed else self._examples.gather(rows)

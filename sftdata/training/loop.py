@@ -13,16 +13,24 @@ import numpy as np
 import torch
 
 from sftdata.errors import TrainingError
-from sftdata.plan import Plan, Rows
-from sftdata.recipe import TrainSettings
+from sftdata.plan import Plan
 from sftdata.records import Task
+from sftdata.settings.training import TrainSettings
+from sftdata.tokenizers.loading import load_tokenizer
+from sftdata.training.batch import Batch
 from sftdata.training.checkpoint import RunState, write_checkpoint
+from sftdata.training.examples import Examples
+from sftdata.training.generation import score_writing
 from sftdata.training.heads import HEADS
-from sftdata.training.loader import Examples
-from sftdata.training.metrics import is_better
+from sftdata.training.isolation import can_pack
+from sftdata.training.loader import LoadedStep, Loader
+from sftdata.training.metrics import GENERATED, METRICS, is_better
 from sftdata.training.monitor import Monitor
 from sftdata.training.optimization import learning_rate, set_learning_rate
-from sftdata.training.scoring import score
+from sftdata.training.scoring import run_model, score, tune
+
+SHOWN = 5
+"""Scores that a line shows while a run works; the log has all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +43,12 @@ class Setup:
         plan: the order of examples.
         examples: the training split.
         validation: the validation split, if there is one.
-        classes: number of labels; 0 for causal_lm.
+        label_names: of classes, labels or tags; none for other tasks.
+        tokenizer: the directory of the tokenizer that made the data.
         metric: chooses the best checkpoint.
         bf16: compute in bfloat16, with float32 weights.
         class_weights: what the loss of an example of each class is multiplied by; None weighs all alike.
-        class_weights: tuple[float, ...] | None
-    identity: what must be the same when the run is resumed.
+        identity: what must be the same when the run is resumed.
     """
 
     task: Task
@@ -48,7 +56,8 @@ class Setup:
     plan: Plan
     examples: Examples
     validation: Examples | None
-    classes: int
+    label_names: tuple[str, ...]
+    tokenizer: Path
     metric: str
     bf16: bool
     class_weights: tuple[float, ...] | None
@@ -62,10 +71,9 @@ class Setup:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step that was taken: its examples, and values that may still be under way on the device."""
+    """One optimiser step that was taken: what it loaded, and values that may still be under way on the device."""
 
-    rows: Rows
-    targets: int
+    loaded: LoadedStep
     loss_sum: torch.Tensor
     norm: torch.Tensor
 
@@ -81,12 +89,12 @@ def run_steps(
     taken: list[Step] = []
     if is_out_of_patience(setup, state):
         return
-    for batches in setup.plan.iterate(state.step):
+    for loaded in make_loader(model, setup, state, monitor):
         rate = learning_rate(state.step, setup.plan.steps, setup.settings)
         set_learning_rate(optimizer, rate)
-        taken.append(take_step(model, optimizer, setup, batches))
+        taken.append(take_step(model, optimizer, setup, loaded))
         state.step += 1
-        monitor.advance(int(setup.examples.lengths[taken[-1].rows].sum()))
+        monitor.advance(loaded.tokens)
         if state.step % setup.settings.log_steps == 0 or _is_milestone(setup, state.step):
             _report(taken, rate, setup, state, monitor)
             taken = []
@@ -96,30 +104,37 @@ def run_steps(
             return
 
 
-def take_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: Setup, batches: list[Rows]) -> Step:
+def make_loader(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor) -> Loader:
+    """Load what is left of the plan, as packs where the model keeps their examples apart."""
+    packed = setup.plan.capacity is not None and setup.task == Task.CAUSAL_LM and can_pack(model)
+    if setup.plan.capacity is not None and not packed:
+        monitor.say("the examples of a pack go through the model in rows of like length, as it takes no packs")
+    return Loader(setup.examples, setup.plan, batch_size=setup.settings.batch_size, packed=packed, start=state.step)
+
+
+def take_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: Setup, loaded: LoadedStep) -> Step:
     """Take one optimiser step over these micro-batches."""
     model.train()
-    rows = np.concatenate(batches)
     loss_sum = add_gradients(
-        model, setup.task, setup.examples, batches, bf16=setup.bf16, class_weights=setup.class_weights
+        model, setup.task, loaded.batches, loaded.targets, bf16=setup.bf16, class_weights=setup.class_weights
     )
     trained = [weight for group in optimizer.param_groups for weight in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(trained, setup.settings.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
-    return Step(rows, int(setup.examples.targets[rows].sum()), loss_sum, norm)
+    return Step(loaded, loss_sum, norm)
 
 
 def add_gradients(
     model: torch.nn.Module,
     task: Task,
-    examples: Examples,
-    batches: list[Rows],
+    batches: Sequence[Batch],
+    targets: int,
     *,
     bf16: bool,
     class_weights: Sequence[float] | None = None,
 ) -> torch.Tensor:
-    """Add the gradient of the mean loss over all targets of these micro-batches.
+    """Add the gradient of the sum of the loss over these micro-batches, divided by `targets`: those of the whole step.
 
     Weights of classes multiply the loss of an example; the mean is still one over examples, so that an example
     counts the same whatever step it falls into.
@@ -128,13 +143,11 @@ def add_gradients(
         The sum of the loss over the targets: a float32 scalar on the model's device.
     """
     device = next(model.parameters()).device
-    targets = int(examples.targets[np.concatenate(batches)].sum())
     total = torch.zeros((), device=device)
     weights = None if class_weights is None else torch.tensor(class_weights, device=device)
-    for rows in batches:
-        batch = examples.gather(rows).to(device)
+    for batch in batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss, _ = HEADS[task](model, batch, weights)
+            loss, _ = HEADS[task](model, batch.to(device), weights)
         (loss / targets).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total
@@ -146,7 +159,7 @@ def is_out_of_patience(setup: Setup, state: RunState) -> bool:
 
 
 def _ends_epoch(setup: Setup, step: int) -> bool:
-    return step % setup.plan.steps_per_epoch == 0 or step == setup.plan.steps
+    return setup.plan.ends_epoch(step)
 
 
 def _saves(setup: Setup, step: int) -> bool:
@@ -169,15 +182,23 @@ def _pass_milestone(
 
 
 def _evaluate(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor) -> bool:
+    """Score the validation split; `state` notes it if it is the best so far."""
     if setup.validation is None:
         return False
     size = setup.settings.eval_batch_size or 2 * setup.settings.batch_size
-    scores, _ = score(model, setup.validation, setup.task, classes=setup.classes, batch_size=size, bf16=setup.bf16)
-    better = is_better(setup.metric, scores[setup.metric], state.best_value)
+    outputs = run_model(model, setup.validation, batch_size=size, bf16=setup.bf16)
+    thresholds = tune(outputs)
+    scores = score(outputs, setup.label_names, thresholds)
+    if setup.metric in GENERATED:
+        tokenizer = load_tokenizer(str(setup.tokenizer))
+        scores |= score_writing(model, tokenizer, setup.validation, batch_size=size, bf16=setup.bf16)
+    better = is_better(setup.metric, scores.value(setup.metric), state.best_value)
     if better:
-        state.best_step, state.best_value, state.best_scores = state.step, scores[setup.metric], scores
+        state.best_step, state.best_value, state.best_scores = state.step, scores.value(setup.metric), scores.values
+        state.best_thresholds = None if thresholds is None else thresholds.tolist()
     state.stale = 0 if better else state.stale + 1
-    monitor.evaluation(state.step, scores, best=better)
+    first = list(dict.fromkeys([setup.metric, *METRICS[setup.task]]))[:SHOWN]
+    monitor.evaluation(state.step, scores, first, best=better)
     return better
 
 
@@ -188,15 +209,15 @@ def _report(taken: list[Step], rate: float, setup: Setup, state: RunState, monit
     if len(broken):
         first = int(broken[0])
         raise _not_finite(taken[first], state.step - len(taken) + first + 1, values[first], setup)
-    mean = float(values[:, 0].sum()) / sum(step.targets for step in taken)
+    mean = float(values[:, 0].sum()) / sum(step.loaded.targets for step in taken)
     monitor.log(state.step, mean, rate, float(values[-1, 1]))
 
 
 def _not_finite(step: Step, number: int, values: Any, setup: Setup) -> TrainingError:
-    names = setup.examples.row_ids(step.rows)
+    names, loss = setup.examples.row_ids(step.loaded.rows), values[0] / step.loaded.targets
     more = f" and {len(names) - 32} more" if len(names) > 32 else ""
     return TrainingError(
-        f"step {number}: loss {values[0] / step.targets:g}, gradient norm {values[1]:g}; expected finite numbers. "
+        f"step {number}: loss {loss:g}, gradient norm {values[1]:g}; expected finite numbers. "
         f"The step's rows: {', '.join(names[:32])}{more}. Look at them with `sftdata inspect`; if they are sound, "
         "lower learning_rate or max_grad_norm, or use precision: float32."
     )

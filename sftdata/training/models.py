@@ -2,27 +2,23 @@
 
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
-import tokenizers
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, StrictDataclassError
+from safetensors import SafetensorError
 
 from sftdata.errors import TrainingError
-from sftdata.recipe import LoraSettings
 from sftdata.records import Task
+from sftdata.settings.training import LoraSettings
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
+VOCABULARY_FILES = (
     "vocab.txt",
     "vocab.json",
     "merges.txt",
@@ -30,16 +26,46 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "spiece.model",
 )
+"""Where a tokenizer may be that is not in tokenizer.json."""
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    *VOCABULARY_FILES,
+)
 """What `AutoTokenizer` may need."""
 GENERATION_FILE = "generation_config.json"
 
 _AUTO_CLASSES: dict[Task, Any] = {
     Task.TEXT_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
+    Task.MULTILABEL: transformers.AutoModelForSequenceClassification,
+    Task.REGRESSION: transformers.AutoModelForSequenceClassification,
+    Task.TOKEN_CLASSIFICATION: transformers.AutoModelForTokenClassification,
+    Task.SEQ2SEQ: transformers.AutoModelForSeq2SeqLM,
     Task.CAUSAL_LM: transformers.AutoModelForCausalLM,
 }
-_PEFT_TASKS = {Task.TEXT_CLASSIFICATION: "SEQ_CLS", Task.CAUSAL_LM: "CAUSAL_LM"}
-_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
-"""Model types that number positions from `pad_token_id + 1`, so that as many of their positions cannot be used."""
+_LANGUAGE_TASKS = (Task.CAUSAL_LM, Task.SEQ2SEQ)
+"""Tasks whose head is a part of the pretrained model; the others get a new one."""
+SCORE_NAMES = ("score",)
+"""What the one output of a regression is called."""
+_CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
+_PEFT_TASKS = {
+    Task.TEXT_CLASSIFICATION: "SEQ_CLS",
+    Task.MULTILABEL: "SEQ_CLS",
+    Task.REGRESSION: "SEQ_CLS",
+    Task.TOKEN_CLASSIFICATION: "TOKEN_CLS",
+    Task.SEQ2SEQ: "SEQ_2_SEQ_LM",
+    Task.CAUSAL_LM: "CAUSAL_LM",
+}
+_NEW_HEADS = ["classifier", "score"]
+"""What peft trains as a whole; for tokens it does not see by itself that they take no adapters."""
+_PROBLEM_TYPES = {
+    Task.TEXT_CLASSIFICATION: "single_label_classification",
+    Task.MULTILABEL: "multi_label_classification",
+    Task.REGRESSION: "regression",
+}
 
 
 @contextmanager
@@ -78,11 +104,13 @@ def read_config(name: str) -> Any:
     """Read a model's configuration, without its weights.
 
     Raises:
-        TrainingError: no such model.
+        TrainingError: no such model, or what stands there is none.
     """
+    if Path(name).exists():
+        _check_directory(Path(name))
     try:
         return transformers.AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, StrictDataclassError) as cause:
         first = str(cause).strip().splitlines()[0]
         raise TrainingError(
             f"train.model: found '{name}', expected a directory with config.json or the name of a model on the hub "
@@ -90,72 +118,91 @@ def read_config(name: str) -> Any:
         ) from None
 
 
-def check_fit(config: Any, name: str, *, vocab_size: int, longest: int) -> None:
-    """Refuse a model that cannot take the data, from its configuration alone.
-
-    Args:
-        config: what `read_config` gave.
-        name: the model's name, for the message.
-        vocab_size: token ids of the data are below this.
-        longest: tokens of the longest example.
-    """
-    text = config.get_text_config()
-    if vocab_size > text.vocab_size:
-        raise TrainingError(
-            f"the data was tokenised with a vocabulary of {vocab_size}, but the model '{name}' embeds "
-            f"{text.vocab_size} tokens. Prepare the data with the model's own tokenizer, or choose the model that "
-            "belongs to it."
-        )
-    limit = longest_input(config)
-    if limit is not None and longest > limit:
-        raise TrainingError(
-            f"the longest example has {longest} tokens, but the model '{name}' takes {limit}. "
-            f"Set tokenize.max_length to {limit} and prepare again, or choose another model."
-        )
-
-
-def check_vocabulary(name: str, tokenizer: Path) -> None:
-    """Refuse a model that brings a tokenizer with other ids than the one that was fitted on the data.
-
-    A larger vocabulary embeds all ids, and means something else by each. A model without a tokenizer has new weights.
-    """
-    of_model = local_files(name) / "tokenizer.json"
-    if of_model.is_file() and _read_vocabulary(of_model) != _read_vocabulary(tokenizer / "tokenizer.json"):
-        raise TrainingError(
-            f"the data has the ids of a tokenizer that was fitted on it, but the model '{name}' learned those of its "
-            "own. Prepare the data with `tokenizer` instead of `train_tokenizer`, or give a model with new weights, "
-            "saved with no tokenizer or with this one."
-        )
-
-
-def _read_vocabulary(file: Path) -> dict[str, int]:
-    return tokenizers.Tokenizer.from_file(str(file)).get_vocab(with_added_tokens=True)
-
-
-def longest_input(config: Any) -> int | None:
-    """Return how many tokens the model takes; None when its configuration sets no limit."""
-    limit: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if limit is not None and config.model_type in _POSITIONS_AFTER_PADDING:
-        return limit - int(config.pad_token_id) - 1
-    return limit
+def _check_directory(path: Path) -> None:
+    """Name what people mistake for a model's directory."""
+    if (path / "config.json").is_file():
+        return
+    if path.is_file():
+        found = "is a file; weights in one file, such as GGUF, lack what training needs"
+        expected = "Give the directory or the hub's name of the model that it was made from."
+    elif (path / "adapter_config.json").is_file():
+        found = "holds adapters, no model"
+        expected = "Merge them into their model with peft (merge_and_unload, then save_pretrained), and give that."
+    else:
+        held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+        found = f"has no config.json; it holds {held}"
+        expected = "Give a directory that save_pretrained wrote."
+    raise TrainingError(f"train.model: '{path}' {found}. {expected}")
 
 
 def load_weights(source: str, config: Any, task: Task) -> torch.nn.Module:
-    """Load a model in float32; weights that `source` lacks, such as a new head, are drawn from torch's generator."""
+    """Load a model in float32; a head that `source` lacks, or has for other labels, is drawn from torch's generator.
+
+    Raises:
+        TrainingError: the weights cannot be read, are not those of the task, or are not all there.
+    """
     try:
-        model: torch.nn.Module = _AUTO_CLASSES[task].from_pretrained(source, config=config, dtype=torch.float32)
-    except (OSError, ValueError) as cause:
-        first = str(cause).strip().splitlines()[0]
-        raise TrainingError(f"train.model: '{source}' cannot be loaded for {task}: {first}") from None
+        loaded = _AUTO_CLASSES[task].from_pretrained(
+            source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as cause:
+        first = str(cause).strip().splitlines()[0].rstrip(".")
+        raise TrainingError(
+            f"train.model: the weights of '{source}' cannot be loaded for {task} ({first}). Fetch or save the model "
+            "again if a file is damaged, or choose a model for this task."
+        ) from None
+    model: torch.nn.Module = loaded[0]
+    heads = {} if task in _LANGUAGE_TASKS else _find_heads(model)
+    has_other = bool(heads) and has_other_labels(read_config(source), tuple(config.id2label.values()))
+    _check_complete(source, loaded[1], drawn=heads.keys(), reshaped=heads.keys() if has_other else ())
+    if has_other:
+        for module in (module for head in heads.values() for module in head.modules()):
+            getattr(module, "reset_parameters", lambda: None)()
     return model
+
+
+def _find_heads(model: Any) -> dict[str, torch.nn.Module]:
+    return {name: child for name, child in model.named_children() if child is not model.base_model}
+
+
+def has_other_labels(config: Any, label_names: tuple[str, ...]) -> bool:
+    """Tell whether a fine-tuned classifier has a head for other labels; those without names are only counted."""
+    if not any(name.endswith(_CLASSIFIERS) for name in config.architectures or ()):
+        return False
+    own = tuple(config.id2label.values())
+    is_named = own != tuple(f"LABEL_{index}" for index in range(len(own)))
+    return len(own) != len(label_names) or (is_named and own != label_names)
+
+
+def _check_complete(source: str, found: Any, drawn: Collection[str], reshaped: Collection[str]) -> None:
+    """Refuse weights of which some are missing or have other shapes: transformers would draw them at random.
+
+    Args:
+        source: where they come from, for the message.
+        found: what transformers tells about loading.
+        drawn: parts of the model that may be missing; a pooler may be too, as masked language models have none.
+        reshaped: parts that may have other shapes.
+    """
+    missing = [key for key in found["missing_keys"] if key.split(".")[0] not in drawn]
+    if drawn:
+        missing = [key for key in missing if ".pooler." not in key]
+    shaped = [key for key, *_ in found["mismatched_keys"] if key.split(".")[0] not in reshaped]
+    for what, keys in (("lack", missing), ("have other shapes than config.json says for", shaped)):
+        if keys:
+            raise TrainingError(
+                f"train.model: the weights of '{source}' {what} {len(keys)} of the model's tensors, such as "
+                f"{min(keys)}. Fetch or save the model again, or choose one that has all."
+            )
 
 
 def fit_config(config: Any, task: Task, label_names: tuple[str, ...] | None) -> Any:
     """Set labels and padding in a model's configuration; return it."""
-    if task == Task.TEXT_CLASSIFICATION:
-        config.id2label = dict(enumerate(label_names or ()))  # sets num_labels too
-        config.label2id = {name: index for index, name in config.id2label.items()}
-        config.problem_type = "single_label_classification"
+    if task in _LANGUAGE_TASKS:
+        return config
+    config.id2label = dict(enumerate(label_names or SCORE_NAMES))  # sets num_labels too
+    config.label2id = {name: index for index, name in config.id2label.items()}
+    if task in _PROBLEM_TYPES:
+        config.problem_type = _PROBLEM_TYPES[task]
         if config.pad_token_id is None:  # a decoder finds the last token of a row by it
             config.pad_token_id = config.eos_token_id if isinstance(config.eos_token_id, int) else 0
     return config
@@ -172,6 +219,7 @@ def add_adapters(model: torch.nn.Module, settings: LoraSettings, task: Task) -> 
         lora_dropout=settings.dropout,
         target_modules=targets,
         task_type=_PEFT_TASKS[task],
+        exclude_modules=_NEW_HEADS if task == Task.TOKEN_CLASSIFICATION else None,
     )
     try:
         adapted: torch.nn.Module = peft.get_peft_model(model, shape)

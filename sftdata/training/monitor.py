@@ -3,12 +3,15 @@
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sftdata.training.metrics import Scores
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # tensorboard's own imports warn
@@ -41,6 +44,7 @@ class Monitor:
         )
         self._task = self._progress.add_task("training", total=steps, completed=start, values="")
         self._tokens, self._since = 0, time.monotonic()
+        self._said: set[str] = set()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -79,9 +83,21 @@ class Monitor:
         """Begin a new interval for tokens a second, so that evaluations and checkpoints do not count."""
         self._tokens, self._since = 0, time.monotonic()
 
-    def evaluation(self, step: int, scores: dict[str, float], *, best: bool) -> None:
-        """Log and show the scores of an evaluation after `step` steps."""
-        for name, value in scores.items():
+    def evaluation(self, step: int, scores: Scores, metrics: Sequence[str], *, best: bool) -> None:
+        """Log all scores of an evaluation after `step` steps, and show those of `metrics`, the first of which chooses.
+
+        What has no value is said: always of the metric that chooses, else once.
+        """
+        for name, value in scores.values.items():
             self._writer.add_scalar(f"validation/{name}", value, step)
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        shown = "  ".join(f"{name} {scores.values[name]:.4f}" for name in metrics if name in scores.values)
         self.say(f"step {step}/{self._steps}  validation  {shown}{'  (best)' if best else ''}")
+        for why in dict.fromkeys(scores.undefined.values()):
+            names = [name for name, reason in scores.undefined.items() if reason == why]
+            told = f"not defined on the validation split: {', '.join(names)} ({why})"
+            self._say_once(told, always=metrics[0] in names)
+
+    def _say_once(self, text: str, *, always: bool) -> None:
+        if always or text not in self._said:
+            self._said.add(text)
+            self.say(text)

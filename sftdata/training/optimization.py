@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-from sftdata.recipe import TrainSettings
+from sftdata.settings.training import TrainSettings
 
 
 def make_optimizer(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.AdamW:

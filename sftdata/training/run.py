@@ -1,16 +1,20 @@
 """The run directory: what a run says about itself, and whose directory it may write to. No torch here."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sftdata.errors import OutputError, TrainingError
 from sftdata.manifest import Manifest, digest_text, write_aside
-from sftdata.recipe import TrainSettings
+from sftdata.plan import Mixture, Plan, make_plan
 from sftdata.records import Task
+from sftdata.settings.training import MixSettings, TrainSettings
+from sftdata.shards.reader import Split, load_split
 
 RUN_NAME = "sftdata_run.json"
 LOGS_NAME = "logs"
@@ -60,12 +64,90 @@ class RunRecord(BaseModel):
     best_step: int | None = None
     metric: str | None = None
     scores: dict[str, float] = {}
+    thresholds: dict[str, float] | None = None
+    """Above which a multilabel model gives a label: tuned on the validation split; 0.5 for all where it is null."""
+    longest_target: int | None = None
+    """Tokens of the longest target that a seq2seq model was trained on."""
 
 
-def digest_data(manifest: Manifest) -> str:
-    """Digest what a run learns from and is chosen by: the shards of all splits and the label names."""
+def digest_data(manifest: Manifest, more: Sequence[Manifest] = ()) -> str:
+    """Digest what a run learns from and is chosen by: the shards of all splits and the label names.
+
+    Of datasets that are mixed in (`more`) the training part counts.
+    """
     shards = {name: [shard.digest for shard in split.shards] for name, split in sorted(manifest.splits.items())}
-    return digest_text(json.dumps([shards, manifest.label_names]))
+    mixed = [[shard.digest for shard in other.splits["train"].shards] for other in more]
+    return digest_text(json.dumps([shards, manifest.label_names, *mixed]))
+
+
+def open_training(data: str | Path, settings: TrainSettings) -> tuple[Split, ...]:
+    """Open the training part of a dataset, and those of the datasets that are mixed in.
+
+    Raises:
+        TrainingError: a dataset does not go together with the first; all differences are named.
+        VerificationError: a dataset is unfinished, or has no training part.
+    """
+    others = settings.mix.datasets if settings.mix else ()
+    splits = (load_split(data), *(load_split(other.data) for other in others))
+    faults = [fault for split in splits[1:] for fault in _differences(splits[0], split)]
+    if faults:
+        raise TrainingError(
+            "\n".join([f"train.mix: these do not go together with {data}:", *(f"  {fault}" for fault in faults)])
+        )
+    return splits
+
+
+def _differences(first: Split, other: Split) -> list[str]:
+    found, expected = _describe(other.manifest), _describe(first.manifest)
+    return [
+        f"{other.directory}: {name} {found[name]}, expected {expected[name]}"
+        for name in found
+        if found[name] != expected[name]
+    ]
+
+
+def _describe(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "task": manifest.task.value,
+        "tokenizer": manifest.tokenizer.digest,
+        "chat template": manifest.chat_template_digest,
+        "label names": manifest.label_names,
+        "pairs of texts": manifest.has_pairs,
+    }
+
+
+def plan_run(splits: Sequence[Split], settings: TrainSettings) -> Plan:
+    """Plan the steps of a run over these splits.
+
+    Raises:
+        TrainingError: an example does not fit into a pack, or a split has no examples.
+    """
+    empty = [str(split.directory) for split in splits if not len(split)]
+    if empty:
+        raise TrainingError(f"the train split of {', '.join(empty)} has no rows")
+    lengths = np.concatenate([split.lengths() for split in splits])
+    longest = int(lengths.max())
+    if settings.pack is not None and longest > settings.pack:
+        raise TrainingError(
+            f"train.pack: found {settings.pack}, but the longest example has {longest} tokens, and no example is cut. "
+            f"Set pack to {longest} or more, or tokenize.max_length to {settings.pack} and prepare again."
+        )
+    return make_plan(
+        lengths,
+        seed=settings.seed,
+        step_size=settings.batch_size * settings.accumulate,
+        epochs=settings.epochs,
+        max_steps=settings.max_steps,
+        capacity=settings.pack,
+        mixture=_mixture(splits, settings.mix),
+    )
+
+
+def _mixture(splits: Sequence[Split], mix: MixSettings | None) -> Mixture | None:
+    if mix is None:
+        return None
+    weights = (mix.weight, *(other.weight for other in mix.datasets))
+    return Mixture(sizes=tuple(map(len, splits)), weights=weights, by=mix.by, repeat=mix.repeat)
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
@@ -74,20 +156,29 @@ def write_run(directory: Path, record: RunRecord) -> None:
     write_aside(directory / RUN_NAME, text)
 
 
+def read_record(directory: Path) -> RunRecord:
+    """Read the record of a run, finished or not.
+
+    Raises:
+        TrainingError: no run, or a damaged record.
+    """
+    path = directory / RUN_NAME
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise TrainingError(f"{directory} is not a run: it has no {RUN_NAME}. Run `sftdata train` first.") from None
+    except (OSError, ValidationError) as cause:
+        first = str(cause).splitlines()[0]
+        raise TrainingError(f"{path} cannot be read ({first}). Train again into another directory.") from None
+
+
 def read_run(directory: Path) -> RunRecord:
     """Read the record of a finished run.
 
     Raises:
         TrainingError: no run, a damaged record, or an unfinished run.
     """
-    path = directory / RUN_NAME
-    try:
-        record = RunRecord.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise TrainingError(f"{directory} is not a run: it has no {RUN_NAME}. Run `sftdata train` first.") from None
-    except (OSError, ValidationError) as cause:
-        first = str(cause).splitlines()[0]
-        raise TrainingError(f"{path} cannot be read ({first}). Train again into another directory.") from None
+    record = read_record(directory)
     if record.status != "finished":
         raise TrainingError(f"{directory} holds an unfinished run. Complete it with `sftdata train ... --resume`.")
     return record
@@ -116,4 +207,5 @@ def check_output_dir(directory: Path, *, resume: bool) -> None:
 def settings_that_matter(settings: TrainSettings) -> dict[str, Any]:
     """Return what decides the trained weights; a resumed run must have the same."""
     free = {"output_dir", "model", "device", "eval_batch_size", "save_steps", "keep", "log_steps"}
+    free |= {"batch_size", "accumulate", "mix"}  # the plan has the product of the first two, and the weights
     return settings.model_dump(mode="json", exclude=free)

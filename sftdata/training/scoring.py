@@ -1,44 +1,151 @@
-"""Run a model over a split and score it, during training and after."""
+"""Run a model over a split and score what it says, during training and after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sftdata.records import Task
+from sftdata.plan import budget_batches
+from sftdata.records import IGNORE_INDEX, Task
+from sftdata.training.examples import Examples, Ints
 from sftdata.training.heads import HEADS
-from sftdata.training.loader import Examples
-from sftdata.training.metrics import classification_scores, token_scores
+from sftdata.training.metrics import (
+    Scores,
+    score_classes,
+    score_labels,
+    score_loss,
+    score_numbers,
+    score_tags,
+    score_tokens,
+    tune_thresholds,
+)
+
+MOST_PROBABILITIES = 2**26
+"""Up to so many probabilities of classes are kept, 256 MB; for more rows or classes there is no ROC-AUC."""
+
+_WRITING = (Task.SEQ2SEQ, Task.CAUSAL_LM)
 
 
-def score(
-    model: torch.nn.Module, examples: Examples, task: Task, *, classes: int, batch_size: int, bf16: bool
-) -> tuple[dict[str, float], NDArray[np.int64]]:
-    """Score a model without training it; the host waits for the device once, at the end.
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says of all examples of a split, and what it should have said.
 
-    Returns:
-        The metrics of the task, and the predicted class of each example, shape `[rows]`, int64 (empty for causal_lm).
+    Attributes:
+        task: says what the arrays hold.
+        loss_sum: the loss, not weighted, summed over all targets.
+        counts: targets of each example, shape `[rows]`, int64.
+        correct: tokens that it predicts, for tasks that write; they have no arrays.
+        targets: a class or score an example, `[rows]`; a number for each label, `[rows, labels]`; the tags of all
+            words, row after row, `[words]`.
+        found: the same as the model has it: float32 probabilities of classes, `[rows, classes]`, or the likeliest class
+            where those are too many, `[rows]`; of labels, `[rows, labels]`; scores; the likeliest tags.
+    """
+
+    task: Task
+    loss_sum: float
+    counts: Ints
+    correct: int
+    targets: NDArray[Any]
+    found: NDArray[Any]
+
+
+def run_model(model: torch.nn.Module, examples: Examples, *, batch_size: int, bf16: bool) -> Outputs:
+    """Run a model over a split without training it; the host waits for the device once, at the end.
+
+    Args:
+        model: is left in its evaluation mode.
+        examples: of the split.
+        batch_size: as many of the longest examples fit into a batch, and more of shorter ones.
+        bf16: compute in bfloat16.
     """
     device = next(model.parameters()).device
-    loss, correct = torch.zeros(2, dtype=torch.float64, device=device)
-    predictions = torch.zeros(len(examples), dtype=torch.int64, device=device)
+    sums = torch.zeros(2, dtype=torch.float64, device=device)
+    batches, targets, found = cut_split(examples, batch_size), [], []
     model.eval()
     with torch.inference_mode():
-        for rows in _batches(examples, batch_size):
-            batch = examples.gather(rows).to(device)
+        for rows in batches:
+            here = examples.gather(rows)
+            there = here.to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                part, logits = HEADS[task](model, batch, None)
-            found = logits.argmax(dim=-1)
-            loss += part
-            correct += (found == batch.targets.flatten()).sum()
-            if task == Task.TEXT_CLASSIFICATION:
-                predictions[torch.from_numpy(rows).to(device)] = found
-    if task == Task.CAUSAL_LM:
-        return token_scores(loss.item(), int(correct.item()), int(examples.targets.sum())), np.zeros(0, np.int64)
-    found_classes = predictions.cpu().numpy()
-    scores = classification_scores(examples.classes, found_classes, classes)
-    return {"loss": loss.item() / len(examples), **scores}, found_classes
+                loss, logits = HEADS[examples.task](model, there, None)
+            sums[0] += loss
+            if examples.task in _WRITING:
+                sums[1] += (logits.argmax(dim=-1) == there.targets.flatten()).sum()
+            else:
+                targets.append(here.targets if examples.task != Task.TOKEN_CLASSIFICATION else here.targets.flatten())
+                found.append(_read(logits, examples))
+    loss_sum, correct = sums.tolist()
+    if not found:
+        nothing = np.zeros(0)
+        return Outputs(examples.task, loss_sum, examples.targets, int(correct), nothing, nothing)
+    arrays = (torch.cat(targets).numpy(), torch.cat(found).cpu().numpy())
+    return Outputs(examples.task, loss_sum, examples.targets, 0, *_in_order(arrays, examples, np.concatenate(batches)))
 
 
-def _batches(examples: Examples, batch_size: int) -> list[NDArray[np.int64]]:
-    longest_first = np.argsort(-examples.lengths, kind="stable")
-    return [longest_first[start : start + batch_size] for start in range(0, len(examples), batch_size)]
+def cut_split(examples: Examples, batch_size: int) -> list[Ints]:
+    """Cut a split into batches of like lengths, none with more tokens than `batch_size` of the longest examples have.
+
+    Of sources and targets both count.
+    """
+    sizes = examples.lengths + (examples.targets if examples.task == Task.SEQ2SEQ else 0)
+    return budget_batches(np.arange(len(examples)), sizes, batch_size * int(sizes.max()))
+
+
+def _read(logits: torch.Tensor, examples: Examples) -> torch.Tensor:
+    """Turn the logits of a batch into what is kept of them."""
+    match examples.task:
+        case Task.REGRESSION:
+            return logits
+        case Task.MULTILABEL:
+            return logits.sigmoid()
+        case Task.TEXT_CLASSIFICATION if len(examples) * logits.shape[1] <= MOST_PROBABILITIES:
+            return logits.softmax(dim=-1)
+    return logits.argmax(dim=-1).int()
+
+
+def _in_order(
+    arrays: tuple[NDArray[Any], NDArray[Any]], examples: Examples, order: Ints
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Bring what was gathered in `order` into the order of the rows; of tags leave out what is none."""
+    places = order
+    if examples.task == Task.TOKEN_CLASSIFICATION:
+        labelled = arrays[0] != IGNORE_INDEX
+        arrays = (arrays[0][labelled], arrays[1][labelled])
+        counts = examples.targets[order]
+        begins = (np.cumsum(examples.targets) - examples.targets)[order]
+        places = np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
+    ordered = (np.empty_like(arrays[0]), np.empty_like(arrays[1]))
+    ordered[0][places], ordered[1][places] = arrays
+    return ordered
+
+
+def tune(outputs: Outputs) -> NDArray[np.float32] | None:
+    """Find the thresholds of a multilabel task on these outputs, which must be the validation split's; else None."""
+    return tune_thresholds(outputs.targets, outputs.found) if outputs.task == Task.MULTILABEL else None
+
+
+def score(outputs: Outputs, names: Sequence[str], thresholds: NDArray[np.float32] | None = None) -> Scores:
+    """Score what a model said.
+
+    Args:
+        outputs: of `run_model`.
+        names: of classes, labels or tags.
+        thresholds: of each label, shape `[labels]`; None: 0.5 for all.
+    """
+    targets, found, counts = outputs.targets, outputs.found, outputs.counts
+    if outputs.task in _WRITING:
+        return score_tokens(outputs.loss_sum, outputs.correct, int(counts.sum()))
+    loss = score_loss(outputs.loss_sum, int(counts.sum()))
+    match outputs.task:
+        case Task.TEXT_CLASSIFICATION if found.ndim == 1:
+            return loss | score_classes(targets, found, names)
+        case Task.TEXT_CLASSIFICATION:
+            return loss | score_classes(targets, found.argmax(axis=1), names, found)
+        case Task.MULTILABEL:
+            return loss | score_labels(targets, found, names, thresholds)
+        case Task.REGRESSION:
+            return loss | score_numbers(targets, found)
+    return loss | score_tags(targets, found, names, counts)

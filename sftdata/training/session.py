@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 import sftdata
 from sftdata.errors import TrainingError
 from sftdata.manifest import Manifest, read_manifest
-from sftdata.plan import Plan, make_plan
-from sftdata.recipe import TrainSettings
-from sftdata.shards.reader import load_split
+from sftdata.plan import Plan
+from sftdata.records import Task
+from sftdata.settings.training import TrainSettings
+from sftdata.shards.reader import Split, load_split
 from sftdata.training.checkpoint import (
     RunState,
     checkpoint_path,
@@ -21,13 +23,12 @@ from sftdata.training.checkpoint import (
     read_state,
     restore_checkpoint,
 )
-from sftdata.training.loader import Examples, require_targets
+from sftdata.training.examples import Examples, require_targets
+from sftdata.training.fit import TOKENIZER_NAME
 from sftdata.training.loop import Setup, is_out_of_patience, run_steps
 from sftdata.training.metrics import choose_metric
 from sftdata.training.models import (
     add_adapters,
-    check_fit,
-    check_vocabulary,
     choose_device,
     fit_config,
     load_weights,
@@ -38,6 +39,7 @@ from sftdata.training.models import (
     uses_bf16,
 )
 from sftdata.training.monitor import Monitor
+from sftdata.training.opening import check_datasets
 from sftdata.training.optimization import make_optimizer
 from sftdata.training.run import (
     LOGS_NAME,
@@ -45,12 +47,11 @@ from sftdata.training.run import (
     TrainResult,
     check_output_dir,
     digest_data,
+    open_training,
+    plan_run,
     settings_that_matter,
     write_run,
 )
-
-TOKENIZER_NAME = "tokenizer"
-"""The directory in a prepared dataset that holds the tokenizer which made it."""
 
 
 def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: bool | None) -> TrainResult:
@@ -59,6 +60,7 @@ def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: 
     directory, manifest = Path(settings.output_dir), read_manifest(data)
     check_output_dir(directory, resume=resume)
     with quiet_transformers():
+        notes = check_datasets(data, settings)
         config = read_config(settings.model)
         setup = make_setup(Path(data), manifest, settings, config)
         state = read_newest_state(setup)
@@ -68,6 +70,8 @@ def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: 
         directory.mkdir(parents=True, exist_ok=True)
         write_run(directory, record)
         with Monitor(directory / LOGS_NAME, setup.plan.steps, state.step, progress) as monitor:
+            for note in notes:
+                monitor.say(note)
             if resume:
                 monitor.say(f"resuming after step {state.step}" if resumed_from else "no checkpoint: starting afresh")
             fit(model, setup, state, monitor)
@@ -82,40 +86,40 @@ def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: 
         resumed_from=resumed_from,
         seconds=time.monotonic() - started,
     )
-    outcome = {"steps": result.steps, "best_step": result.best_step, "metric": result.metric, "scores": result.scores}
-    write_run(directory, record.model_copy(update={"status": "finished", **outcome}))
+    write_run(directory, record.model_copy(update={"status": "finished", **describe_outcome(result, setup, state)}))
     return result
 
 
+def describe_outcome(result: TrainResult, setup: Setup, state: RunState) -> dict[str, Any]:
+    """Return what the record of a run that has ended says beside that of one that begins."""
+    thresholds = state.best_thresholds
+    return {
+        **{name: getattr(result, name) for name in ("steps", "best_step", "metric", "scores")},
+        "thresholds": thresholds and dict(zip(setup.label_names, thresholds, strict=True)),
+        "longest_target": int(setup.examples.targets.max()) if setup.task == Task.SEQ2SEQ else None,
+    }
+
+
 def make_setup(data: Path, manifest: Manifest, settings: TrainSettings, config: Any) -> Setup:
-    """Open the data, check that model and settings fit it, and plan the run; no weights are loaded yet."""
+    """Open the data, check that the settings fit it, and plan the run; no weights are loaded yet."""
     pad_id = config.get_text_config().pad_token_id or 0
-    examples = Examples(load_split(data, "train").table, manifest.task, pad_id)
+    splits = open_training(data, settings)
+    examples = Examples(*splits, pad_id=pad_id, pin=choose_device(settings.device).type == "cuda")
     require_targets(examples, f"{data}: the train split")
     validation = open_validation(data, manifest, settings, pad_id)
-    longest = max(int(part.lengths.max()) for part in (examples, validation) if part is not None)
-    check_fit(config, settings.model, vocab_size=manifest.tokenizer.vocab_size, longest=longest)
-    if manifest.recipe.get("tokenize", {}).get("train_tokenizer"):
-        check_vocabulary(settings.model, data / TOKENIZER_NAME)
-    plan = make_plan(
-        examples.lengths,
-        seed=settings.seed,
-        batch_size=settings.batch_size,
-        accumulate=settings.accumulate,
-        epochs=settings.epochs,
-        max_steps=settings.max_steps,
-    )
+    plan = plan_run(splits, settings)
     return Setup(
         task=manifest.task,
         settings=settings,
         plan=plan,
         examples=examples,
         validation=validation,
-        classes=len(manifest.label_names or ()),
-        metric=choose_metric(manifest.task, settings.metric),
+        label_names=manifest.label_names or (),
+        tokenizer=data / TOKENIZER_NAME,
+        metric=choose_metric(manifest.task, settings.metric, manifest.label_names or ()),
         bf16=uses_bf16(settings.precision, choose_device(settings.device)),
         class_weights=find_class_weights(manifest),
-        identity=identify(manifest, settings, plan),
+        identity=identify(splits, settings, plan),
     )
 
 
@@ -132,7 +136,7 @@ def open_validation(data: Path, manifest: Manifest, settings: TrainSettings, pad
         TrainingError: there is none, and the settings need it.
     """
     if "validation" in manifest.splits and manifest.splits["validation"].rows:
-        validation = Examples(load_split(data, "validation").table, manifest.task, pad_id)
+        validation = Examples(load_split(data, "validation"), pad_id=pad_id)
         require_targets(validation, f"{data}: the validation split")
         return validation
     for name in ("metric", "patience"):
@@ -144,11 +148,12 @@ def open_validation(data: Path, manifest: Manifest, settings: TrainSettings, pad
     return None
 
 
-def identify(manifest: Manifest, settings: TrainSettings, plan: Plan) -> dict[str, Any]:
+def identify(splits: Sequence[Split], settings: TrainSettings, plan: Plan) -> dict[str, Any]:
     """Return what must be the same for a run to be resumed."""
     model = str(Path(settings.model).resolve()) if Path(settings.model).is_dir() else settings.model
-    weights = [*(find_class_weights(manifest) or ())]  # a list, for it is compared with what JSON gives back
-    facts: dict[str, Any] = {"task": manifest.task.value, "model": model, "data": digest_data(manifest)}
+    weights = [*(find_class_weights(splits[0].manifest) or ())]  # a list, for it is compared with what JSON gives back
+    manifest, *mixed = (split.manifest for split in splits)
+    facts: dict[str, Any] = {"task": manifest.task.value, "model": model, "data": digest_data(manifest, mixed)}
     facts |= {"plan": plan.digest, "class_weights": weights}
     return facts | settings_that_matter(settings)
 

@@ -1,4 +1,4 @@
-"""Training with real models: all-MiniLM-L6-v2 (BERT) and SmolLM2-135M-Instruct (Llama)."""
+"""Training with real models: all-MiniLM-L6-v2 (BERT) and SmolLM2-135M-Instruct (Llama); scores, tags, topics, turns."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,9 @@ from sftdata.plan import make_plan
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
 from sftdata.training import evaluate, predict, train
-from sftdata.training.loader import Examples
+from sftdata.training.examples import Examples
+from sftdata.training.isolation import can_pack
+from sftdata.training.loader import Loader
 from sftdata.training.loop import add_gradients
 from sftdata.training.models import fit_config, load_weights, quiet_transformers, read_config
 
@@ -58,7 +60,8 @@ def topics(tmp_path_factory) -> Path:
     ]
     splits = {"train": rows, "validation": rows[:6], "test": rows[3:]}
     directory = tmp_path_factory.mktemp("topics")
-    return write_dataset(directory, Task.TEXT_CLASSIFICATION, splits, label_names=names, vocab_size=30522)
+    options = {"label_names": names, "vocab_size": 30522, "model": asset("minilm")}
+    return write_dataset(directory, Task.TEXT_CLASSIFICATION, splits, **options)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,8 @@ def turns(tmp_path_factory) -> Path:
         before, after = tokenizer(prompt)["input_ids"], tokenizer(f"{answer}<|im_end|>")["input_ids"]
         rows.append(Example(before + after, [-100] * len(before) + after))
     splits = {"train": rows, "validation": rows[:4], "test": rows[:3]}
-    return write_dataset(tmp_path_factory.mktemp("turns"), Task.CAUSAL_LM, splits, vocab_size=49152)
+    directory = tmp_path_factory.mktemp("turns")
+    return write_dataset(directory, Task.CAUSAL_LM, splits, vocab_size=49152, model=asset("smollm2"))
 
 
 def load(name: str, task: Task, label_names):
@@ -112,16 +116,20 @@ def test_a_step_has_the_gradient_of_a_sample_by_sample_loop(name, dtype, bound, 
     task = Task.TEXT_CLASSIFICATION if name == "minilm" else Task.CAUSAL_LM
     split = load_split(topics if name == "minilm" else turns)
     model = load(name, task, split.manifest.label_names).to(dtype).eval()  # no dropout
-    examples = Examples(split.table, task)
-    cuts = [make_plan(examples.lengths, seed=1, batch_size=b, accumulate=8 // b, epochs=1) for b in (1, 2, 8)]
-    steps = [next(plan.iterate()) for plan in cuts]
-    rows = np.sort(np.concatenate(steps[0]))
+    examples = Examples(split)
+    plan = make_plan(examples.lengths, seed=1, step_size=8, epochs=1)
+    steps = [Loader(examples, plan, batch_size=size).load(0) for size in (1, 2, 8)]
+    if task == Task.CAUSAL_LM:
+        assert can_pack(model)
+        packs = make_plan(examples.lengths, seed=1, step_size=99, epochs=1, capacity=1024, rows=np.sort(steps[0].rows))
+        steps.append(Loader(examples, packs, batch_size=2, packed=True).load(0))
+    rows = np.sort(steps[0].rows)
     assert len(set(examples.lengths[rows])) > 2, "lengths must vary"
     expected = sample_by_sample(model, split, rows)
     size = norm(expected)
-    for batches in steps:
-        assert np.sort(np.concatenate(batches)).tolist() == rows.tolist()
-        add_gradients(model, task, examples, batches, bf16=False)
+    for loaded in steps:
+        assert np.sort(loaded.rows).tolist() == rows.tolist()
+        add_gradients(model, task, loaded.batches, loaded.targets, bf16=False)
         found = gradients(model)
         assert found.keys() == expected.keys()
         assert norm({key: found[key] - expected[key] for key in expected}) < bound * size
@@ -201,3 +209,57 @@ def test_a_fully_tuned_language_model_loads_with_plain_transformers(turns, tmp_p
     assert saved.keys() == exact.keys()
     assert all(torch.equal(saved[name], exact[name]) for name in saved)
     assert evaluate(tmp_path / "run", turns, "validation")["loss"] == pytest.approx(result.scores["loss"])
+
+
+def encode_words(tokenizer, words, tags) -> Example:
+    encoded = tokenizer.encode(words, is_pretokenized=True)
+    firsts = [word if word not in encoded.word_ids[:place] else None for place, word in enumerate(encoded.word_ids)]
+    return Example(encoded.ids, [-100 if word is None else tags[word] for word in firsts])
+
+
+def plain_tokenizer() -> tokenizers.Tokenizer:
+    tokenizer = tokenizers.Tokenizer.from_file(str(asset("minilm") / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def test_scores_of_film_reviews_are_learned(assets, tmp_path):
+    tokenizer = plain_tokenizer()
+    lines = (assets / "vader_movieReviewSnippets.tsv").read_text(encoding="utf-8", errors="replace").splitlines()
+    columns = [line.split("\t") for line in lines[:10200:20]]
+    rows = [Example(tokenizer.encode(text).ids[:48], float(score)) for _, score, text in columns]
+    splits = {"train": rows[:400], "test": rows[400:]}
+    data = write_dataset(
+        tmp_path / "data", Task.REGRESSION, splits, vocab_size=30522, model=asset("minilm"), batch_rows=100
+    )
+    wanted = settings(asset("minilm"), tmp_path / "run", epochs=1.5, batch_size=8, save_steps=99, learning_rate=2e-4)
+    train(data, wanted, progress=False)
+    scores = evaluate(tmp_path / "run", data)
+    assert scores["spearman"] > 0.3
+    assert scores["mse"] < scores["baseline"]["mse"]
+    good, bad = predict(tmp_path / "run", ["A great film, moving and wonderful.", "A dull, stupid and boring film."])
+    assert good["score"] > bad["score"] + 0.5
+
+
+def test_chunks_of_english_sentences_are_learned(assets, tmp_path):
+    tokenizer, sentences = plain_tokenizer(), (assets / "conll2000_chunks.txt").read_text().strip().split("\n\n")
+    parts = [list(zip(*(line.split()[::2] for line in sentence.splitlines()), strict=True)) for sentence in sentences]
+    names = ("O", *sorted({tag for _, tags in parts for tag in tags} - {"O"}))
+    rows = [encode_words(tokenizer, list(words), [names.index(tag) for tag in tags]) for words, tags in parts]
+    splits = {"train": rows[:-8], "test": rows[-8:]}
+    options = {"label_names": names, "vocab_size": 30522, "model": asset("minilm"), "batch_rows": 10}
+    data = write_dataset(tmp_path / "data", Task.TOKEN_CLASSIFICATION, splits, **options)
+    wanted = settings(asset("minilm"), tmp_path / "run", epochs=14, save_steps=999, batch_size=4, learning_rate=1e-3)
+    train(data, wanted, progress=False)
+    scores = evaluate(tmp_path / "run", data)
+    assert scores["entity_f1"] > 0.5 > scores["baseline"]["entity_f1"]
+    words = list(parts[-1][0])
+    [found] = predict(tmp_path / "run", [words])
+    with quiet_transformers():
+        model = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "run").eval()
+    encoded = tokenizer.encode(words, is_pretokenized=True)
+    tags = model(input_ids=torch.tensor([encoded.ids])).logits[0].argmax(-1)
+    expected = [model.config.id2label[int(tags[encoded.word_ids.index(place)])] for place in range(len(words))]
+    assert found["tags"] == expected
+    assert {entity["kind"] for entity in found["entities"]} >= {"NP"}

@@ -56,3 +56,14 @@ def test_what_cannot_be_read_is_told(tmp_path):
         read_texts(tmp_path / "f.txt")
     with pytest.raises(SourceError, match="no such file"):
         read_texts(tmp_path / "nothing.csv")
+
+
+def test_lists_of_words_are_read_where_there_are_no_texts(tmp_path):
+    file = write_jsonl(tmp_path / "words.jsonl", [{"tokens": ["a", "b c"]}, {"tokens": ["北"], "id": 1}])
+    assert read_texts(file) == ([["a", "b c"], ["北"]], None)
+    both = write_jsonl(tmp_path / "both.jsonl", [{"tokens": ["a"], "text": "a text"}])
+    assert read_texts(both) == (["a text"], None)
+    for wrong in ("a b", [], ["a", 1], None):
+        file = write_jsonl(tmp_path / "wrong.jsonl", [{"tokens": ["a"]}, {"tokens": wrong}])
+        with pytest.raises(UsageError, match="record 2: found no list of words in the column 'tokens'"):
+            read_texts(file)

@@ -1,129 +1,174 @@
+import threading
+
 import numpy as np
-import pyarrow as pa
 import pytest
-from tiny import random_classes, random_turns
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import random_turns, write_dataset
 
-from sftdata.errors import DataError
+from sftdata.errors import VerificationError
+from sftdata.plan import Plan, make_plan
 from sftdata.records import Task
-from sftdata.shards.layout import example_schema
-from sftdata.training.loader import Examples, TokenLists, require_targets
+from sftdata.shards.reader import load_split
+from sftdata.training.examples import Examples
+from sftdata.training.loader import Loader
+
+CAPACITY = 40
 
 
-def table_of(examples, task, names=None) -> pa.Table:
-    columns = {
-        "row_id": [f"r{i}" for i in range(len(examples))],
-        "input_ids": [example.input_ids for example in examples],
-        "labels": [example.labels for example in examples],
-    }
-    return pa.Table.from_pydict(columns, schema=example_schema(task, names))
+@pytest.fixture(scope="module")
+def examples(turn_data):
+    return Examples(load_split(turn_data))
 
 
-def shapes_of(table: pa.Table) -> dict[str, tuple[pa.Table, slice]]:
-    """The same rows in every layout that Arrow has for them."""
-    rows = table.num_rows
-    pieces = [table.slice(0, 3), table.slice(3, 0), table.slice(3, 1), table.slice(4)]
-    chunked = pa.concat_tables(pieces)
-    return {
-        "whole": (table, slice(0, rows)),
-        "sliced": (table.slice(2, rows - 5), slice(2, rows - 3)),
-        "chunked": (chunked, slice(0, rows)),
-        "chunked and sliced": (chunked.slice(2, rows - 5), slice(2, rows - 3)),
-        "copied chunks": (
-            pa.concat_tables([pa.table(piece.to_pydict(), schema=table.schema) for piece in pieces]),
-            slice(0, rows),
-        ),
-        "one row": (table.slice(3, 1), slice(3, 4)),
-        "no rows": (table.slice(3, 0), slice(3, 3)),
-        "no chunks": (table.schema.empty_table(), slice(0, 0)),
-    }
+def plan_of(examples, *, step_size=6, capacity=None, epochs=2.0, seed=1) -> Plan:
+    return make_plan(examples.lengths, seed=seed, step_size=step_size, epochs=epochs, capacity=capacity)
 
 
-LAYOUTS = list(shapes_of(table_of(random_turns(12, 0), Task.CAUSAL_LM)))
+def contents(batch):
+    """The examples of a batch, whatever its form."""
+    return sorted(batch.rows.tolist())
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_rows_are_read_right_from_any_layout(layout):
-    examples = random_turns(12, 5)
-    table, part = shapes_of(table_of(examples, Task.CAUSAL_LM))[layout]
-    column = TokenLists(table["input_ids"])
-    assert [column[row].tolist() for row in range(len(table))] == [example.input_ids for example in examples[part]]
-    assert column.lengths().tolist() == [len(example.input_ids) for example in examples[part]]
-    assert column.lengths().dtype == np.int64
+kinds = st.sampled_from([(None, False), (CAPACITY, False), (CAPACITY, True)])
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_targets_are_the_trained_labels_after_the_first_in_any_layout(layout):
-    examples = random_turns(12, 6)
-    assert any(example.labels[0] != -100 for example in examples), "the first label must matter"
-    table, part = shapes_of(table_of(examples, Task.CAUSAL_LM))[layout]
-    expected = [sum(label != -100 for label in example.labels[1:]) for example in examples[part]]
-    assert TokenLists(table["labels"]).count_targets().tolist() == expected
+@given(kinds, st.integers(1, 8), st.integers(1, 5), st.integers(1, 4))
+def test_all_ranks_together_see_each_example_of_a_step_once_in_as_many_batches(
+    examples, kind, step_size, batch_size, ranks
+):
+    capacity, packed = kind
+    plan = plan_of(examples, step_size=step_size, capacity=capacity, epochs=1)
+    loaders = [
+        iter(Loader(examples, plan, batch_size=batch_size, packed=packed, rank=rank, ranks=ranks))
+        for rank in range(ranks)
+    ]
+    seen = []
+    for steps in zip(*loaders, strict=True):
+        assert len({len(loaded.batches) for loaded in steps}) == 1
+        assert len({(loaded.step, loaded.targets, loaded.tokens, tuple(loaded.rows)) for loaded in steps}) == 1
+        of_step = [row for loaded in steps for batch in loaded.batches for row in batch.rows.tolist()]
+        assert sorted(of_step) == sorted(steps[0].rows.tolist())
+        trained = sum(int((batch.targets != -100).sum()) for loaded in steps for batch in loaded.batches)
+        assert trained == steps[0].targets == examples.targets[steps[0].rows].sum()
+        assert steps[0].tokens == examples.lengths[steps[0].rows].sum()
+        seen += of_step
+    assert sorted(seen) == list(range(len(examples)))
 
 
-def test_targets_are_counted_right_across_blocks(monkeypatch):
-    monkeypatch.setattr("sftdata.training.loader._BLOCK", 3)
-    labels = [[5], [], [-100, 4, 4], [4, -100], [], [7, 7, -100, 7], [-100], [-100, -100]]
-    column = pa.chunked_array([pa.array(labels, type=pa.list_(pa.int32()))])
-    assert TokenLists(column).count_targets().tolist() == [0, 0, 2, 0, 0, 2, 0, 0]
+@given(kinds, st.integers(1, 5), st.integers(1, 5), st.data())
+def test_a_resumed_loader_goes_on_with_the_very_next_step_however_it_is_cut(examples, kind, first, then, data):
+    capacity, packed = kind
+    plan = plan_of(examples, capacity=capacity)
+    start = data.draw(st.integers(0, plan.steps))
+    whole = list(Loader(examples, plan, batch_size=first, packed=packed))
+    rest = list(Loader(examples, plan_of(examples, capacity=capacity), batch_size=then, packed=packed, start=start))
+    assert [loaded.step for loaded in rest] == list(range(start, plan.steps))
+    for before, after in zip(whole[start:], rest, strict=True):
+        assert before.rows.tolist() == after.rows.tolist()
+        if first == then:
+            for left, right in zip(before.batches, after.batches, strict=True):
+                assert left.input_ids.tolist() == right.input_ids.tolist()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS[:5])
-def test_a_batch_holds_its_rows_padded_on_the_right(layout):
-    examples = random_turns(12, 7)
-    table, part = shapes_of(table_of(examples, Task.CAUSAL_LM))[layout]
-    rows = np.array([4, 0, 3], dtype=np.int64)
-    wanted = [examples[part][row] for row in rows]
-    batch = Examples(table, Task.CAUSAL_LM, pad_id=9).gather(rows)
-    width = max(len(example.input_ids) for example in wanted)
-    padded = [example.input_ids + [9] * (width - len(example.input_ids)) for example in wanted]
-    assert batch.input_ids.tolist() == padded
-    assert batch.attention_mask.sum(dim=1).tolist() == [len(example.input_ids) for example in wanted]
-    assert str(batch.input_ids.dtype) == str(batch.attention_mask.dtype) == str(batch.targets.dtype) == "torch.int64"
+@given(kinds, st.integers(1, 4), st.integers(1, 4), st.data())
+def test_a_run_goes_on_with_the_very_next_step_on_another_number_of_ranks(examples, kind, before, after, data):
+    capacity, packed = kind
+    plan = plan_of(examples, capacity=capacity, epochs=1.5)
+    start = data.draw(st.integers(0, plan.steps))
+
+    def steps_of(ranks, first):
+        loaders = [
+            Loader(examples, plan, batch_size=2, packed=packed, start=first, rank=rank, ranks=ranks)
+            for rank in range(ranks)
+        ]
+        for steps in zip(*loaders, strict=True):
+            yield sorted(row for loaded in steps for batch in loaded.batches for row in batch.rows.tolist())
+
+    assert list(steps_of(before, 0))[start:] == list(steps_of(after, start))
 
 
-def test_positions_are_just_those_that_predict_a_trained_token():
-    examples = random_turns(12, 8)
-    rows = np.array([1, 5, 6], dtype=np.int64)
-    batch = Examples(table_of(examples, Task.CAUSAL_LM), Task.CAUSAL_LM).gather(rows)
-    needed = {p for row in rows for p, label in enumerate(examples[row].labels[1:]) if label != -100}
-    assert batch.positions.tolist() == sorted(needed)
-    for line, row in enumerate(rows):
-        labels = dict(enumerate(examples[row].labels[1:]))
-        assert batch.targets[line].tolist() == [labels.get(p, -100) for p in batch.positions.tolist()]
+def test_batches_of_packs_have_at_most_as_many_packs_or_padded_tokens(examples):
+    plan = plan_of(examples, capacity=CAPACITY)
+    for packed in (True, False):
+        for loaded in Loader(examples, plan, batch_size=2, packed=packed):
+            assert all(batch.input_ids.numel() <= 2 * CAPACITY for batch in loaded.batches)
 
 
-def test_classes_follow_their_rows():
-    examples = random_classes(12, 9)
-    loaded = Examples(table_of(examples, Task.TEXT_CLASSIFICATION, ("a", "b", "c")).slice(2), Task.TEXT_CLASSIFICATION)
-    rows = np.array([7, 0, 3], dtype=np.int64)
-    assert loaded.gather(rows).targets.tolist() == [examples[row + 2].labels for row in rows]
-    assert loaded.targets.tolist() == [1] * 10
-    assert loaded.row_ids(rows) == ["r9", "r2", "r5"]
+def test_fixed_batches_are_all_of_one_shape_on_all_ranks(examples):
+    plan = plan_of(examples, capacity=CAPACITY, step_size=7)
+    shapes = set()
+    for rank in range(3):
+        for loaded in Loader(examples, plan, batch_size=2, packed=True, fixed=True, rank=rank, ranks=3):
+            for batch in loaded.batches:
+                shapes.add((batch.input_ids.shape, batch.positions.shape, batch.cu_seqlens.shape))
+    assert len(shapes) == 1
 
 
-def test_a_split_without_rows_is_refused():
-    empty = Examples(example_schema(Task.CAUSAL_LM).empty_table(), Task.CAUSAL_LM)
-    with pytest.raises(DataError, match="the train split has no rows"):
-        require_targets(empty, "out: the train split")
+def test_wrong_combinations_are_refused(examples):
+    for wrong in ({"packed": True}, {"fixed": True}):
+        with pytest.raises(ValueError, match="needs"):
+            Loader(examples, plan_of(examples), batch_size=1, **wrong)
 
 
-def test_rows_that_train_nothing_are_refused_by_name():
-    examples = random_turns(6, 1)
-    examples[4].labels[:] = [-100] * len(examples[4].labels)
-    loaded = Examples(table_of(examples, Task.CAUSAL_LM), Task.CAUSAL_LM)
-    with pytest.raises(DataError, match=r"1 of 6 rows train nothing.*: r4\."):
-        require_targets(loaded, "out: the train split")
+def test_the_next_step_is_gathered_while_this_one_is_computed(examples, monkeypatch):
+    loader, gathered = Loader(examples, plan_of(examples), batch_size=3), threading.Event()
+    load = loader.load
+
+    def watch(step):
+        loaded = load(step)
+        if step == 1:
+            gathered.set()
+        return loaded
+
+    monkeypatch.setattr(loader, "load", watch)
+    steps = iter(loader)
+    assert next(steps).step == 0
+    assert gathered.wait(timeout=30), "step 1 was not asked for"
+    steps.close()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS[:5])
-def test_types_of_pairs_are_padded_as_the_ids_are(layout):
-    examples = random_classes(12, 8)
-    plain = table_of(examples, Task.TEXT_CLASSIFICATION, ("a", "b", "c"))
-    types = [[place % 2 for place in range(len(example.input_ids))] for example in examples]
-    table, part = shapes_of(plain.append_column("token_type_ids", pa.array(types, pa.list_(pa.int8()))))[layout]
-    rows = np.array([4, 0, 3], dtype=np.int64)
-    batch = Examples(table, Task.TEXT_CLASSIFICATION).gather(rows)
-    width = batch.input_ids.shape[1]
-    wanted = [types[part][row] for row in rows]
-    assert batch.token_type_ids.tolist() == [kinds + [0] * (width - len(kinds)) for kinds in wanted]
-    assert len(Examples(plain, Task.TEXT_CLASSIFICATION).gather(rows).token_type_ids) == 0
+def test_one_thread_gathers_and_it_ends_with_the_iteration(examples):
+    before = threading.active_count()
+    steps = iter(Loader(examples, plan_of(examples), batch_size=3))
+    next(steps)
+    assert threading.active_count() == before + 1
+    steps.close()
+    assert threading.active_count() == before
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_at_the_step(tmp_path):
+    write_dataset(tmp_path, Task.CAUSAL_LM, {"train": random_turns(60, 3)})
+    split = load_split(tmp_path)
+    examples = Examples(split)
+    (tmp_path / split.shards[2].file).write_bytes(b"")
+    with pytest.raises(VerificationError, match="has 0 bytes"):
+        list(Loader(examples, plan_of(examples), batch_size=3))
+
+
+def test_a_damaged_shard_ends_the_iteration_at_the_latest_behind_the_last_step(tmp_path):
+    write_dataset(tmp_path, Task.CAUSAL_LM, {"train": random_turns(60, 3)})
+    split = load_split(tmp_path)
+    path = tmp_path / split.shards[1].file
+    damaged = bytearray(path.read_bytes())
+    damaged[-40] ^= 1
+    path.write_bytes(damaged)
+    examples = Examples(split)
+    with pytest.raises(VerificationError, match="content has changed"):
+        list(Loader(examples, plan_of(examples, epochs=1), batch_size=9))
+
+
+def test_nothing_is_left_to_load_at_the_end(examples):
+    plan = plan_of(examples)
+    assert list(Loader(examples, plan, batch_size=3, start=plan.steps)) == []
+
+
+def test_loading_from_disk_twice_gives_the_same_tensors(turn_data):
+    first, second = (Examples(load_split(turn_data)) for _ in range(2))
+    plan = plan_of(first, capacity=CAPACITY)
+    for left, right in zip(
+        Loader(first, plan, batch_size=2, packed=True), Loader(second, plan, batch_size=2, packed=True), strict=True
+    ):
+        for one, other in zip(left.batches, right.batches, strict=True):
+            assert np.array_equal(one.input_ids.numpy(), other.input_ids.numpy())
+            assert np.array_equal(one.targets.numpy(), other.targets.numpy())

@@ -13,10 +13,9 @@ from tiny import settings
 
 import sftdata
 from sftdata.errors import TrainingError, UsageError
-from sftdata.records import Task
 from sftdata.training import evaluate, predict, train
+from sftdata.training.examples import Examples
 from sftdata.training.heads import classify
-from sftdata.training.loader import Examples
 
 SIZES = {"vocab_size": 200, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 SIZES |= {"intermediate_size": 32, "max_position_embeddings": 64, "initializer_range": 0.5}
@@ -59,7 +58,7 @@ def row_of(example):
 
 def test_logits_are_those_of_transformers_on_the_same_pairs(run, data):
     split = sftdata.load_split(data, "test")
-    batch = Examples(split.table, Task.TEXT_CLASSIFICATION).gather(np.arange(len(split)))
+    batch = Examples(split).gather(np.arange(len(split)))
     model = transformers.AutoModelForSequenceClassification.from_pretrained(run).eval()
     with torch.inference_mode():
         loss, logits = classify(model, batch, None)
@@ -131,8 +130,21 @@ def test_a_model_without_types_learns_from_pairs(data, tmp_path):
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
-def test_tasks_without_training_are_refused_with_what_to_do(request, tmp_path, bert, task):
-    sftdata.prepare(sftdata.load_recipe(request.getfixturevalue(f"{task}_recipe")()))
-    with pytest.raises(TrainingError, match=rf"{task} can be prepared.*transformers\.Trainer on the shards"):
-        train(tmp_path / "out", settings(bert, tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
+def test_the_other_tasks_of_whole_texts_learn_from_pairs_too(pair_recipe, tmp_path, bert, task):
+    sftdata.prepare(sftdata.load_recipe(pair_recipe(task=task)))
+    train(tmp_path / "out", settings(bert, tmp_path / "run", max_steps=3), progress=False)
+    rows = make_pairs(12)
+    found = predict(tmp_path / "run", [row["text"] for row in rows], [row["other"] for row in rows], batch_size=5)
+    logits = expected_logits(tmp_path / "run", rows)
+    if task == "multilabel":
+        found_values = [list(one["probabilities"].values()) for one in found]
+        assert np.array(found_values) == pytest.approx(logits.sigmoid().numpy(), rel=1e-4)
+    else:
+        assert [one["score"] for one in found] == pytest.approx(logits[:, 0].tolist(), rel=1e-4)
+    split = sftdata.load_split(tmp_path / "out", "test")
+    tested, targets = expected_logits(tmp_path / "run", map(row_of, split)), torch.tensor([r["labels"] for r in split])
+    if task == "multilabel":
+        wanted = torch.nn.functional.binary_cross_entropy_with_logits(tested, targets.float())
+    else:
+        wanted = torch.nn.functional.mse_loss(tested[:, 0], targets)
+    assert evaluate(tmp_path / "run", tmp_path / "out")["loss"] == pytest.approx(wanted.item(), rel=1e-5)

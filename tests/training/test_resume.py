@@ -9,20 +9,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import settings, weights
+from tiny import make_tiny_t5, settings, weights
 
 from sftdata.errors import TrainingError
-from sftdata.training import train
+from sftdata.records import Task
+from sftdata.report.steps import find_plan
+from sftdata.training import loop, train
 from sftdata.training.checkpoint import list_checkpoints, random_states, restore_random_states
 
 KILLED_IN_A_STEP = """
 import sftdata.training.loop as loop
 take_step = loop.take_step
-def dying(model, optimizer, setup, batches):
+def dying(model, optimizer, setup, loaded):
     if next(calls) == 12:
-        loop.add_gradients(model, setup.task, setup.examples, batches, bf16=False)  # half of a step
+        loop.add_gradients(model, setup.task, loaded.batches, loaded.targets, bf16=False)  # half of a step
         os.kill(os.getpid(), signal.SIGKILL)
-    return take_step(model, optimizer, setup, batches)
+    return take_step(model, optimizer, setup, loaded)
 loop.take_step = dying
 """
 KILLED_IN_A_CHECKPOINT = """
@@ -38,8 +40,8 @@ torch.save = dying
 CHILD = """
 import itertools, os, signal, sys
 calls = itertools.count()
-from sftdata.recipe import TrainSettings
-from sftdata.training import train
+from sftdata.settings.training import TrainSettings
+from sftdata.training import loop, train
 {fault}
 train({data!r}, TrainSettings.model_validate_json({settings!r}))
 """
@@ -76,6 +78,43 @@ def test_a_killed_run_resumes_to_the_same_bits(class_data, dropout_bert, tmp_pat
     assert_equal_bits(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
     last = "checkpoint-24"
     assert_equal_bits(weights(tmp_path / "killed" / last), weights(tmp_path / "whole" / last))
+
+
+@pytest.fixture(scope="module")
+def dropout_models(dropout_bert, tiny_llama, tmp_path_factory):
+    """A model of each task; of those with an encoder, one with dropout."""
+    t5 = make_tiny_t5(tmp_path_factory.mktemp("dropout-t5"), dropout=0.2)
+    return dict.fromkeys(Task, dropout_bert) | {Task.SEQ2SEQ: t5, Task.CAUSAL_LM: tiny_llama}
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_run_of_each_task_that_is_stopped_resumes_to_the_same_bits(
+    task, task_data, dropout_models, tmp_path, monkeypatch
+):
+    others = {"epochs": 2, "save_steps": 3, "learning_rate": 0.01}
+    whole, cut = (settings(dropout_models[task], tmp_path / name, **others) for name in ("whole", "cut"))
+    expected = train(task_data[task], whole, progress=False)
+    take_step, calls = loop.take_step, []
+
+    def stop(*args):
+        calls.append(1)
+        if len(calls) == 11:
+            raise KeyboardInterrupt
+        return take_step(*args)
+
+    monkeypatch.setattr(loop, "take_step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(task_data[task], cut, progress=False)
+    monkeypatch.undo()
+    torch.manual_seed(99)
+    result = train(task_data[task], cut, resume=True, progress=False)
+    assert (result.resumed_from, result.steps) == (9, expected.steps)
+    assert (result.scores, result.best_step) == (expected.scores, expected.best_step)
+    assert_equal_bits(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    assert_equal_bits(weights(tmp_path / "cut" / "checkpoint-16"), weights(tmp_path / "whole" / "checkpoint-16"))
+    records = [json.loads((tmp_path / name / "sftdata_run.json").read_text()) for name in ("cut", "whole")]
+    assert records[0]["thresholds"] == records[1]["thresholds"]
+    assert (records[0]["thresholds"] is not None) == (task == Task.MULTILABEL)
 
 
 def test_dropout_is_on_so_that_random_states_matter(class_data, dropout_bert, tmp_path):
@@ -196,3 +235,35 @@ def test_a_checkpoint_without_its_state_is_not_taken_for_a_whole_one(class_data,
     assert list_checkpoints(tmp_path / "run") == [8]
     assert train(class_data, wanted, resume=True, progress=False).resumed_from == 8
     assert list_checkpoints(tmp_path / "run") == [8, 16]
+
+
+def test_a_run_goes_on_with_another_batch_size_where_the_steps_stay_the_same(turn_data, tiny_llama, tmp_path):
+    others = {"epochs": 2, "save_steps": 3, "keep": 9, "pack": 60}
+    whole = settings(tiny_llama, tmp_path / "whole", batch_size=2, accumulate=3, **others)
+    train(turn_data, whole, progress=False)
+    cut = settings(tiny_llama, tmp_path / "cut", batch_size=2, accumulate=3, max_steps=None, **others)
+    train(turn_data, cut, progress=False)
+    for step in list_checkpoints(tmp_path / "cut"):
+        if step > 3:
+            shutil.rmtree(tmp_path / "cut" / f"checkpoint-{step}")
+    again = settings(tiny_llama, tmp_path / "cut", batch_size=6, accumulate=1, **others)
+    result = train(turn_data, again, resume=True, progress=False)
+    assert result.resumed_from == 3
+    last, expected = (weights(tmp_path / name / f"checkpoint-{result.steps}") for name in ("cut", "whole"))
+    for name in expected:
+        torch.testing.assert_close(last[name], expected[name], rtol=1e-3, atol=1e-5)
+
+
+def test_the_steps_that_inspect_names_are_those_that_were_taken(turn_data, tiny_llama, tmp_path, monkeypatch):
+    taken, take_step = [], loop.take_step
+
+    def watch(model, optimizer, setup, loaded):
+        taken.append([row for batch in loaded.batches for row in batch.rows.tolist()])
+        return take_step(model, optimizer, setup, loaded)
+
+    monkeypatch.setattr(loop, "take_step", watch)
+    train(turn_data, settings(tiny_llama, tmp_path / "run", epochs=2, batch_size=2, pack=60), progress=False)
+    _, plan = find_plan(tmp_path / "run")
+    assert [sorted(rows) for rows in taken] == [
+        sorted(row for unit in units for row in unit.tolist()) for units in plan.iterate()
+    ]

@@ -18,15 +18,14 @@ from sftdata.records import Task
 from sftdata.shards.reader import load_split
 from sftdata.training import evaluate, predict, train
 from sftdata.training.checkpoint import list_checkpoints
+from sftdata.training.metrics import Scores
 from sftdata.training.optimization import make_optimizer, schedule
 
 
 def script_scores(monkeypatch, values):
     """Make each evaluation of a run give the next of these macro F1 scores."""
     left = iter(values)
-    monkeypatch.setattr(
-        loop, "score", lambda *_, **__: ({"loss": 1.0, "accuracy": 0.5, "macro_f1": next(left)}, np.zeros(0))
-    )
+    monkeypatch.setattr(loop, "score", lambda *_: Scores({"loss": 1.0, "accuracy": 0.5, "macro_f1": next(left)}))
 
 
 def test_training_learns_and_saves_a_model_for_plain_transformers(class_data, tiny_bert, tmp_path):
@@ -93,7 +92,7 @@ def test_the_baseline_is_the_majority_of_the_training_split(tmp_path, tiny_bert)
     result = train(data, settings(tiny_bert, tmp_path / "run", epochs=1), progress=False)
     assert (result.metric, result.scores, result.best_step) == (None, {}, result.steps)
     baseline = evaluate(tmp_path / "run", data)["baseline"]
-    assert baseline["label"] == "cat"
+    assert baseline["answer"] == "cat"
     assert baseline["accuracy"] == pytest.approx(2 / len(test_rows))
 
 
@@ -118,9 +117,7 @@ def test_patience_counts_evaluations_without_a_better_metric(class_data, tiny_be
 
 def test_a_lower_loss_is_better(class_data, tiny_bert, tmp_path, monkeypatch):
     losses = iter([0.5, 0.2, 0.4])
-    monkeypatch.setattr(
-        loop, "score", lambda *_, **__: ({"loss": next(losses), "accuracy": 0.0, "macro_f1": 0.0}, np.zeros(0))
-    )
+    monkeypatch.setattr(loop, "score", lambda *_: Scores({"loss": next(losses), "accuracy": 0.0, "macro_f1": 0.0}))
     result = train(class_data, settings(tiny_bert, tmp_path / "run", epochs=3, metric="loss"), progress=False)
     assert (result.best_step, result.metric) == (16, "loss")
 
@@ -155,7 +152,7 @@ def test_a_loss_that_is_not_finite_names_its_rows_and_leaves_no_checkpoint(
     original, calls = loop.add_gradients, []
 
     def explode(*args, **others):
-        calls.append(np.concatenate(args[3]))
+        calls.append(np.concatenate([batch.rows for batch in args[2]]))
         loss = original(*args, **others)
         return loss * float("nan") if len(calls) == 3 else loss
 
@@ -274,7 +271,7 @@ def test_wrong_settings_are_refused_before_anything_is_written(class_data, tiny_
 
 
 def _typed(change):
-    from sftdata.recipe import LoraSettings
+    from sftdata.settings.training import LoraSettings
 
     return {key: LoraSettings(**value) if key == "lora" else value for key, value in change.items()}
 
@@ -332,7 +329,7 @@ import importlib.util
 find = importlib.util.find_spec
 import sftdata.plan, sftdata.training as training
 training.find_spec = lambda name: None if name == "torch" else object()
-from sftdata.recipe import TrainSettings
+from sftdata.settings.training import TrainSettings
 from sftdata.errors import TrainingError
 try:
     training.train("data", TrainSettings(model="m", output_dir="o"))

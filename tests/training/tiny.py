@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 import sftdata
-from sftdata.manifest import Manifest, RowCounts, TokenizerRecord
-from sftdata.recipe import TrainSettings
+from sftdata.manifest import Manifest, RowCounts, TokenizerRecord, digest_file
 from sftdata.records import Task
+from sftdata.settings.training import TrainSettings
+from sftdata.shards.index import index_path
 from sftdata.shards.layout import dataset_dict_file, example_schema
 from sftdata.shards.writer import SplitWriter
 
@@ -33,12 +34,13 @@ def write_dataset(
     label_names: tuple[str, ...] | None = None,
     vocab_size: int = VOCABULARY,
     batch_rows: int = 5,
+    model: Path | None = None,
 ) -> Path:
-    """Write a prepared dataset: several record batches a shard, several shards a split."""
+    """Write a prepared dataset, with ids of `model`: several record batches a shard, several shards a split."""
     schema = example_schema(task, label_names)
     records = {}
     for name, examples in splits.items():
-        writer = SplitWriter(directory / name, name, schema, shard_size=1500)
+        writer = SplitWriter(directory, name, task, schema, shard_size=3000)
         for start in range(0, len(examples), batch_rows):
             part = examples[start : start + batch_rows]
             columns = {
@@ -49,6 +51,7 @@ def write_dataset(
             writer.write(pa.RecordBatch.from_pydict(columns, schema=schema))
         records[name] = writer.close()
     rows = sum(len(examples) for examples in splits.values())
+    digest = digest_file(model / "tokenizer.json") if model else "sha256:0"
     manifest = Manifest(
         version=sftdata.__version__,
         task=task,
@@ -57,11 +60,11 @@ def write_dataset(
         rows=RowCounts(read=rows, written=rows),
         rejected_by_reason={},
         label_names=label_names,
-        tokenizer=TokenizerRecord(name="none", digest="sha256:0", backend="none", vocab_size=vocab_size, proof={}),
+        tokenizer=TokenizerRecord(name="none", digest=digest, backend="none", vocab_size=vocab_size, proof={}),
         chat_template_digest=None,
         splits=records,
         seed=0,
-        files={},
+        files={index_path(name): digest_file(directory / index_path(name)) for name in splits},
     )
     (directory / "dataset_dict.json").write_text(dataset_dict_file(list(splits)))
     (directory / "manifest.json").write_text(manifest.to_json())
@@ -91,6 +94,49 @@ def random_turns(rows: int, seed: int) -> list[Example]:
         trained[0], trained[-1] = source.random() < 0.3, True
         labels = [token if keep else -100 for token, keep in zip(ids, trained, strict=True)]
         examples.append(Example(ids, labels))
+    return examples
+
+
+def random_label_sets(rows: int, seed: int) -> list[Example]:
+    """Texts with any number of labels, each of which shows in tokens from its own range."""
+    source = np.random.default_rng(seed)
+    examples = []
+    for _ in range(rows):
+        has = source.random(len(LABELS)) < 0.4
+        kinds = source.choice(np.flatnonzero(has), 8) if has.any() else np.full(3, len(LABELS))
+        ids = 3 + 14 * kinds + source.integers(0, 14, size=len(kinds))
+        examples.append(Example([1, *ids.tolist()[: source.integers(2, 9)], 2], has.astype(float).tolist()))
+    return examples
+
+
+def random_scores(rows: int, seed: int) -> list[Example]:
+    """Texts whose score is the mean of their tokens, from -1 to 1."""
+    source = np.random.default_rng(seed)
+    examples = []
+    for _ in range(rows):
+        ids = source.integers(3, VOCABULARY, size=source.integers(1, 24))
+        examples.append(Example([1, *ids.tolist(), 2], float(ids.mean() / 29 - 32 / 29)))
+    return examples
+
+
+def random_tags(rows: int, seed: int) -> list[Example]:
+    """Tokens whose tag is the third of the vocabulary that they are from; every third is a further piece of a word."""
+    source = np.random.default_rng(seed)
+    examples = []
+    for _ in range(rows):
+        ids = source.integers(3, VOCABULARY, size=source.integers(1, 24)).tolist()
+        tags = [-100 if place % 3 == 2 else (token - 3) * 3 // (VOCABULARY - 3) for place, token in enumerate(ids)]
+        examples.append(Example([1, *ids, 2], [-100, *tags, -100]))
+    return examples
+
+
+def random_translations(rows: int, seed: int) -> list[Example]:
+    """Sources whose target is the same in another order of the vocabulary, and shorter."""
+    source = np.random.default_rng(seed)
+    examples = []
+    for _ in range(rows):
+        ids = source.integers(3, VOCABULARY, size=source.integers(1, 20)).tolist()
+        examples.append(Example([*ids, 2], [*(VOCABULARY + 2 - token for token in ids[::2]), 2]))
     return examples
 
 
@@ -134,6 +180,27 @@ def make_tiny_llama(directory: Path) -> Path:
         dtype="bfloat16",
     )
     transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
+    return directory
+
+
+def make_tiny_t5(directory: Path, *, dropout: float = 0.0) -> Path:
+    import torch
+    import transformers
+
+    torch.manual_seed(1)
+    config = transformers.T5Config(
+        vocab_size=VOCABULARY,
+        d_model=16,
+        d_kv=8,
+        d_ff=32,
+        num_layers=2,
+        num_heads=2,
+        dropout_rate=dropout,
+        pad_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=0,
+    )
+    transformers.T5ForConditionalGeneration(config).save_pretrained(directory)
     return directory
 
 
