@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -239,7 +240,8 @@ def train(
 
     directory, settings = _training_settings(recipe, data, model, out)
     result = run(directory, settings, resume=resume)
-    _print_trained(directory, result)
+    if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once for each rank
+        _print_trained(directory, result)
 
 
 @app.command()

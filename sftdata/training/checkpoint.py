@@ -7,18 +7,19 @@ learning rate is a function of the step and needs no state.
 
 import json
 import os
-import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from sftdata.errors import TrainingError
 from sftdata.records import Task
+from sftdata.training.distributed import Ranks
 from sftdata.training.models import restore_weights
+from sftdata.training.randomness import restore_random_states, seed_generators
 
 _STATE = "state.json"
 _OPTIMIZER = "optimizer.pt"
@@ -62,6 +63,7 @@ def write_checkpoint(
     optimizer: torch.optim.Optimizer,
     state: RunState,
     identity: dict[str, Any],
+    random: Sequence[dict[str, Any]],
     *,
     keep: int,
 ) -> None:
@@ -73,13 +75,14 @@ def write_checkpoint(
         optimizer: its state is saved.
         state: where the run stands.
         identity: what must be the same when the run is resumed.
+        random: the random states of each rank.
         keep: newest checkpoints to keep.
     """
     final = checkpoint_path(directory, state.step)
     aside = directory / f".{final.name}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     model.save_pretrained(aside)
-    torch.save({"optimizer": optimizer.state_dict(), "random": random_states()}, aside / _OPTIMIZER)
+    torch.save({"optimizer": optimizer.state_dict(), "random": list(random)}, aside / _OPTIMIZER)
     (aside / _STATE).write_text(json.dumps({"state": asdict(state), "identity": identity}, indent=2), encoding="utf-8")
     _flush(aside)
     shutil.rmtree(final, ignore_errors=True)  # a remnant that is not whole
@@ -124,34 +127,17 @@ def _differences(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 
 def restore_checkpoint(
-    directory: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, task: Task
+    directory: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, task: Task, ranks: Ranks
 ) -> None:
-    """Bring weights, optimiser and random states back to how they were after `step`."""
+    """Bring weights, optimiser and random states back to how they were after `step`.
+
+    On another number of ranks than then, the generators begin anew from the seed, the step and the rank.
+    """
     path = checkpoint_path(directory, step)
     restore_weights(model, path, task)
     saved = torch.load(path / _OPTIMIZER, map_location="cpu", weights_only=True)
     optimizer.load_state_dict(saved["optimizer"])
-    restore_random_states(saved["random"])
-
-
-def random_states() -> dict[str, Any]:
-    """Return the states of all global generators, in types that `torch.load` reads without running code."""
-    numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - the global one, which a model's code may use
-    numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
-    return {
-        "python": random.getstate(),
-        "numpy": numpy_state,
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Set all global generators; those of GPUs where as many are here as were then."""
-    version, internal, gauss = states["python"]
-    random.setstate((version, tuple(internal), gauss))
-    key = states["numpy"]["state"]["key"].numpy().astype(np.uint32)
-    np.random.set_state({**states["numpy"], "state": {**states["numpy"]["state"], "key": key}})  # noqa: NPY002
-    torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if len(saved["random"]) == ranks.count:
+        restore_random_states(saved["random"][ranks.rank])
+    else:
+        seed_generators(torch.initial_seed(), step, ranks.rank)

@@ -19,6 +19,7 @@ from sftdata.settings.training import TrainSettings
 from sftdata.tokenizers.loading import load_tokenizer
 from sftdata.training.batch import Batch
 from sftdata.training.checkpoint import RunState, write_checkpoint
+from sftdata.training.distributed import GradientSum, Ranks, add_up, first_does, gather_all
 from sftdata.training.examples import Examples
 from sftdata.training.generation import score_writing
 from sftdata.training.heads import HEADS
@@ -27,6 +28,7 @@ from sftdata.training.loader import LoadedStep, Loader
 from sftdata.training.metrics import GENERATED, METRICS, is_better
 from sftdata.training.monitor import Monitor
 from sftdata.training.optimization import learning_rate, set_learning_rate
+from sftdata.training.randomness import random_states
 from sftdata.training.scoring import run_model, score, tune
 
 SHOWN = 5
@@ -49,6 +51,7 @@ class Setup:
         bf16: compute in bfloat16, with float32 weights.
         class_weights: what the loss of an example of each class is multiplied by; None weighs all alike.
         identity: what must be the same when the run is resumed.
+        ranks: the processes that share the run.
     """
 
     task: Task
@@ -62,6 +65,7 @@ class Setup:
     bf16: bool
     class_weights: tuple[float, ...] | None
     identity: dict[str, Any]
+    ranks: Ranks
 
     @property
     def directory(self) -> Path:
@@ -89,10 +93,11 @@ def run_steps(
     taken: list[Step] = []
     if is_out_of_patience(setup, state):
         return
+    sum_gradients = GradientSum(setup.ranks, _trained_weights(optimizer))
     for loaded in make_loader(model, setup, state, monitor):
         rate = learning_rate(state.step, setup.plan.steps, setup.settings)
         set_learning_rate(optimizer, rate)
-        taken.append(take_step(model, optimizer, setup, loaded))
+        taken.append(take_step(model, optimizer, setup, loaded, sum_gradients))
         state.step += 1
         monitor.advance(loaded.tokens)
         if state.step % setup.settings.log_steps == 0 or _is_milestone(setup, state.step):
@@ -109,17 +114,35 @@ def make_loader(model: torch.nn.Module, setup: Setup, state: RunState, monitor: 
     packed = setup.plan.capacity is not None and setup.task == Task.CAUSAL_LM and can_pack(model)
     if setup.plan.capacity is not None and not packed:
         monitor.say("the examples of a pack go through the model in rows of like length, as it takes no packs")
-    return Loader(setup.examples, setup.plan, batch_size=setup.settings.batch_size, packed=packed, start=state.step)
+    return Loader(
+        setup.examples,
+        setup.plan,
+        batch_size=setup.settings.batch_size,
+        packed=packed,
+        start=state.step,
+        rank=setup.ranks.rank,
+        ranks=setup.ranks.count,
+    )
 
 
-def take_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: Setup, loaded: LoadedStep) -> Step:
-    """Take one optimiser step over these micro-batches."""
+def _trained_weights(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def take_step(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    setup: Setup,
+    loaded: LoadedStep,
+    sum_gradients: GradientSum,
+) -> Step:
+    """Take one optimiser step over these micro-batches, and those of the other ranks."""
     model.train()
     loss_sum = add_gradients(
         model, setup.task, loaded.batches, loaded.targets, bf16=setup.bf16, class_weights=setup.class_weights
     )
-    trained = [weight for group in optimizer.param_groups for weight in group["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(trained, setup.settings.max_grad_norm)
+    sum_gradients()
+    norm = torch.nn.utils.clip_grad_norm_(_trained_weights(optimizer), setup.settings.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
     return Step(loaded, loss_sum, norm)
@@ -175,10 +198,22 @@ def _pass_milestone(
     model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: Setup, state: RunState, monitor: Monitor
 ) -> None:
     """Evaluate at the end of an epoch, and save when it is time to or the weights are the best so far."""
-    better = _ends_epoch(setup, state.step) and _evaluate(model, setup, state, monitor)
+    setup.examples.settle()  # nothing is saved that was learned from a damaged shard
+    better = _ends_epoch(setup, state.step) and _evaluate_once(model, setup, state, monitor)
     if better or _saves(setup, state.step) or is_out_of_patience(setup, state):
-        write_checkpoint(setup.directory, model, optimizer, state, setup.identity, keep=setup.settings.keep)
+        random, keep = gather_all(setup.ranks, random_states()), setup.settings.keep
+        first_does(
+            setup.ranks,
+            lambda: write_checkpoint(setup.directory, model, optimizer, state, setup.identity, random, keep=keep),
+        )
     monitor.restart_clock()
+
+
+def _evaluate_once(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor) -> bool:
+    """Score the validation split in the first process; all of them learn what came of it."""
+    better, noted = first_does(setup.ranks, lambda: (_evaluate(model, setup, state, monitor), vars(state)))
+    vars(state).update(noted)
+    return better
 
 
 def _evaluate(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor) -> bool:
@@ -204,7 +239,8 @@ def _evaluate(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Mo
 
 def _report(taken: list[Step], rate: float, setup: Setup, state: RunState, monitor: Monitor) -> None:
     """Fetch the values of these steps from the device, check them, and log their mean."""
-    values = torch.stack([torch.stack([step.loss_sum, step.norm]) for step in taken]).double().cpu().numpy()
+    losses = add_up(setup.ranks, torch.stack([step.loss_sum for step in taken]))
+    values = torch.stack([losses, torch.stack([step.norm for step in taken])], dim=1).double().cpu().numpy()
     broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(broken):
         first = int(broken[0])

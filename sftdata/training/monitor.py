@@ -3,7 +3,7 @@
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,13 +26,15 @@ class Monitor:
         steps: steps of the whole run.
         start: steps taken before.
         progress: a bar (True), nothing (False), or a bar on a terminal and lines elsewhere (None).
+        silent: neither show nor log anything, as all ranks but the first.
     """
 
-    def __init__(self, logs: Path, steps: int, start: int, progress: bool | None) -> None:
+    def __init__(self, logs: Path, steps: int, start: int, progress: bool | None, *, silent: bool = False) -> None:
+        progress = False if silent else progress
         bar = sys.stderr.isatty() if progress is None else progress
         self._lines, self._steps = progress is None and not bar, steps
         self._console = Console(stderr=True, force_terminal=True if bar else None)
-        self._writer = SummaryWriter(str(logs), purge_step=start + 1)
+        self._writer = None if silent else SummaryWriter(str(logs), purge_step=start + 1)
         self._progress = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -55,7 +57,8 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._writer.close()
+        if self._writer:
+            self._writer.close()
 
     def say(self, text: str) -> None:
         """Show a line, unless nothing is wanted."""
@@ -72,12 +75,16 @@ class Monitor:
         speed = self._tokens / max(time.monotonic() - self._since, 1e-9)
         self.restart_clock()
         values = {"loss": loss, "learning_rate": rate, "grad_norm": norm, "tokens_per_second": speed}
-        for name, value in values.items():
-            self._writer.add_scalar(f"train/{name}", value, step)
+        self._log("train", values, step)
         shown = f"loss {loss:.4f}  {speed:,.0f} tokens/s"
         self._progress.update(self._task, values=shown)
         if self._lines:
             self.say(f"step {step}/{self._steps}  {shown}  lr {rate:.2e}  grad norm {norm:.3f}")
+
+    def _log(self, part: str, values: Mapping[str, float], step: int) -> None:
+        if self._writer:
+            for name, value in values.items():
+                self._writer.add_scalar(f"{part}/{name}", value, step)
 
     def restart_clock(self) -> None:
         """Begin a new interval for tokens a second, so that evaluations and checkpoints do not count."""
@@ -88,8 +95,7 @@ class Monitor:
 
         What has no value is said: always of the metric that chooses, else once.
         """
-        for name, value in scores.values.items():
-            self._writer.add_scalar(f"validation/{name}", value, step)
+        self._log("validation", scores.values, step)
         shown = "  ".join(f"{name} {scores.values[name]:.4f}" for name in metrics if name in scores.values)
         self.say(f"step {step}/{self._steps}  validation  {shown}{'  (best)' if best else ''}")
         for why in dict.fromkeys(scores.undefined.values()):

@@ -153,6 +153,7 @@ def _mixture(splits: Sequence[Split], mix: MixSettings | None) -> Mixture | None
 def write_run(directory: Path, record: RunRecord) -> None:
     """Write the record so that at any moment it is whole."""
     text = json.dumps(record.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
+    directory.mkdir(parents=True, exist_ok=True)
     write_aside(directory / RUN_NAME, text)
 
 

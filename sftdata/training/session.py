@@ -1,12 +1,10 @@
 """One training run from end to end: check that all fits, load, run the loop, save the best model."""
 
-import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import sftdata
@@ -23,6 +21,7 @@ from sftdata.training.checkpoint import (
     read_state,
     restore_checkpoint,
 )
+from sftdata.training.distributed import Ranks, copy_from_first, first_does, join, require_agreement
 from sftdata.training.examples import Examples, require_targets
 from sftdata.training.fit import TOKENIZER_NAME
 from sftdata.training.loop import Setup, is_out_of_patience, run_steps
@@ -41,6 +40,7 @@ from sftdata.training.models import (
 from sftdata.training.monitor import Monitor
 from sftdata.training.opening import check_datasets
 from sftdata.training.optimization import make_optimizer
+from sftdata.training.randomness import seed_generators
 from sftdata.training.run import (
     LOGS_NAME,
     RunRecord,
@@ -56,26 +56,32 @@ from sftdata.training.run import (
 
 def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: bool | None) -> TrainResult:
     """Do what `sftdata.training.train` says."""
+    with join(choose_device(settings.device)) as ranks, quiet_transformers():
+        return train_together(Path(data), settings, ranks, resume=resume, progress=progress)
+
+
+def train_together(
+    data: Path, settings: TrainSettings, ranks: Ranks, *, resume: bool, progress: bool | None
+) -> TrainResult:
+    """Train as one of the ranks; the first one writes."""
     started = time.monotonic()
     directory, manifest = Path(settings.output_dir), read_manifest(data)
-    check_output_dir(directory, resume=resume)
-    with quiet_transformers():
-        notes = check_datasets(data, settings)
-        config = read_config(settings.model)
-        setup = make_setup(Path(data), manifest, settings, config)
-        state = read_newest_state(setup)
-        resumed_from = state.step or None
-        model = build_model(settings, config, manifest)
-        record = describe_run(Path(data), manifest, settings)
-        directory.mkdir(parents=True, exist_ok=True)
-        write_run(directory, record)
-        with Monitor(directory / LOGS_NAME, setup.plan.steps, state.step, progress) as monitor:
-            for note in notes:
-                monitor.say(note)
-            if resume:
-                monitor.say(f"resuming after step {state.step}" if resumed_from else "no checkpoint: starting afresh")
-            fit(model, setup, state, monitor)
-        save_best(model, setup, state, Path(data) / TOKENIZER_NAME)
+    first_does(ranks, lambda: check_output_dir(directory, resume=resume))
+    notes, config = check_datasets(data, settings), read_config(settings.model)
+    setup = make_setup(data, manifest, settings, config, ranks)
+    state = read_newest_state(setup)
+    require_agreement(ranks, setup.identity | {"checkpoint": state.step})
+    resumed_from = state.step or None
+    model = build_model(settings, config, manifest)
+    copy_from_first(ranks, model.parameters())
+    record = describe_run(data, manifest, settings)
+    first_does(ranks, lambda: write_run(directory, record))
+    with Monitor(directory / LOGS_NAME, setup.plan.steps, state.step, progress, silent=not ranks.is_first) as monitor:
+        for note in notes:
+            monitor.say(note)
+        if resume:
+            monitor.say(f"resuming after step {state.step}" if resumed_from else "no checkpoint: starting afresh")
+        fit(model, setup, state, monitor)
     result = TrainResult(
         output_dir=str(directory),
         steps=state.step,
@@ -86,7 +92,8 @@ def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: 
         resumed_from=resumed_from,
         seconds=time.monotonic() - started,
     )
-    write_run(directory, record.model_copy(update={"status": "finished", **describe_outcome(result, setup, state)}))
+    ended = record.model_copy(update={"status": "finished", **describe_outcome(result, setup, state)})
+    first_does(ranks, lambda: finish(model, setup, state, data / TOKENIZER_NAME, ended))
     return result
 
 
@@ -100,7 +107,7 @@ def describe_outcome(result: TrainResult, setup: Setup, state: RunState) -> dict
     }
 
 
-def make_setup(data: Path, manifest: Manifest, settings: TrainSettings, config: Any) -> Setup:
+def make_setup(data: Path, manifest: Manifest, settings: TrainSettings, config: Any, ranks: Ranks) -> Setup:
     """Open the data, check that the settings fit it, and plan the run; no weights are loaded yet."""
     pad_id = config.get_text_config().pad_token_id or 0
     splits = open_training(data, settings)
@@ -120,6 +127,7 @@ def make_setup(data: Path, manifest: Manifest, settings: TrainSettings, config: 
         bf16=uses_bf16(settings.precision, choose_device(settings.device)),
         class_weights=find_class_weights(manifest),
         identity=identify(splits, settings, plan),
+        ranks=ranks,
     )
 
 
@@ -166,9 +174,7 @@ def read_newest_state(setup: Setup) -> RunState:
 
 def build_model(settings: TrainSettings, config: Any, manifest: Manifest) -> torch.nn.Module:
     """Load the model in float32 onto its device; what is new in it depends on the seed alone."""
-    random.seed(settings.seed)
-    np.random.seed(settings.seed % 2**32)  # noqa: NPY002 - the global one, which a model's code may use
-    torch.manual_seed(settings.seed)
+    seed_generators(settings.seed)
     fit_config(config, manifest.task, manifest.label_names)
     model = load_weights(settings.model, config, manifest.task)
     if settings.lora:
@@ -196,7 +202,9 @@ def fit(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor)
     """Go on from `state` to the end of the plan, saying how to resume when the user or the memory ends it."""
     optimizer = make_optimizer(model, setup.settings)
     if state.step:
-        restore_checkpoint(setup.directory, state.step, model, optimizer, setup.task)
+        restore_checkpoint(setup.directory, state.step, model, optimizer, setup.task, setup.ranks)
+    elif setup.ranks.count > 1:
+        seed_generators(setup.settings.seed, 0, setup.ranks.rank)  # dropout of their own
     try:
         run_steps(model, optimizer, setup, state, monitor)
     except KeyboardInterrupt:
@@ -211,8 +219,9 @@ def fit(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor)
         ) from None
 
 
-def save_best(model: torch.nn.Module, setup: Setup, state: RunState, tokenizer: Path) -> None:
-    """Save the best weights, or the last where nothing was evaluated, as the model of the run."""
+def finish(model: torch.nn.Module, setup: Setup, state: RunState, tokenizer: Path, record: RunRecord) -> None:
+    """Save the best weights, or the last where nothing was evaluated, as the model of the run; then say it is done."""
     if state.best_step not in (None, state.step):
         restore_weights(model, checkpoint_path(setup.directory, state.best_step), setup.task)
     save_final(model, setup.directory, base=setup.settings.model, tokenizer=tokenizer)
+    write_run(setup.directory, record)

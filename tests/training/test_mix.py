@@ -31,9 +31,9 @@ def seen(monkeypatch):
     """Which rows the steps of a run saw, epoch by epoch."""
     rows, take_step = [], loop.take_step
 
-    def watch(model, optimizer, setup, loaded):
+    def watch(model, optimizer, setup, loaded, *more):
         rows.append((setup.plan.locate(loaded.step)[0], loaded.rows))
-        return take_step(model, optimizer, setup, loaded)
+        return take_step(model, optimizer, setup, loaded, *more)
 
     monkeypatch.setattr(loop, "take_step", watch)
     return rows

@@ -15,16 +15,17 @@ from sftdata.errors import TrainingError
 from sftdata.records import Task
 from sftdata.report.steps import find_plan
 from sftdata.training import loop, train
-from sftdata.training.checkpoint import list_checkpoints, random_states, restore_random_states
+from sftdata.training.checkpoint import list_checkpoints
+from sftdata.training.randomness import random_states, restore_random_states
 
 KILLED_IN_A_STEP = """
 import sftdata.training.loop as loop
 take_step = loop.take_step
-def dying(model, optimizer, setup, loaded):
+def dying(model, optimizer, setup, loaded, *more):
     if next(calls) == 12:
         loop.add_gradients(model, setup.task, loaded.batches, loaded.targets, bf16=False)  # half of a step
         os.kill(os.getpid(), signal.SIGKILL)
-    return take_step(model, optimizer, setup, loaded)
+    return take_step(model, optimizer, setup, loaded, *more)
 loop.take_step = dying
 """
 KILLED_IN_A_CHECKPOINT = """
@@ -124,7 +125,7 @@ def test_dropout_is_on_so_that_random_states_matter(class_data, dropout_bert, tm
     first = weights(tmp_path / "run" / "checkpoint-4")
     shutil.rmtree(tmp_path / "run" / "checkpoint-4")
     saved = torch.load(tmp_path / "run" / "checkpoint-2" / "optimizer.pt", weights_only=True)
-    saved["random"]["torch"] = torch.Generator().manual_seed(5).get_state()
+    saved["random"][0]["torch"] = torch.Generator().manual_seed(5).get_state()
     torch.save(saved, tmp_path / "run" / "checkpoint-2" / "optimizer.pt")
     assert train(class_data, wanted, resume=True, progress=False).resumed_from == 2
     second = weights(tmp_path / "run" / "checkpoint-4")
@@ -257,9 +258,9 @@ def test_a_run_goes_on_with_another_batch_size_where_the_steps_stay_the_same(tur
 def test_the_steps_that_inspect_names_are_those_that_were_taken(turn_data, tiny_llama, tmp_path, monkeypatch):
     taken, take_step = [], loop.take_step
 
-    def watch(model, optimizer, setup, loaded):
+    def watch(model, optimizer, setup, loaded, *more):
         taken.append([row for batch in loaded.batches for row in batch.rows.tolist()])
-        return take_step(model, optimizer, setup, loaded)
+        return take_step(model, optimizer, setup, loaded, *more)
 
     monkeypatch.setattr(loop, "take_step", watch)
     train(turn_data, settings(tiny_llama, tmp_path / "run", epochs=2, batch_size=2, pack=60), progress=False)
