@@ -369,10 +369,18 @@ def _print_exported(out: Path, record: Any) -> None:
 
 
 def _print_trained(directory: Path, result: Any) -> None:
+    from sftdata.report.scores import folds_table
     from sftdata.report.terminal import plain_console
 
-    run = result.output_dir
-    plain_console().print(f"\nThe model is in {run}. Measure it:  sftdata evaluate {run} --data {directory}")
+    run, console = result.output_dir, plain_console()
+    if result.deviations:
+        console.print(folds_table(result))
+        console.print(
+            f"\nThe runs are in {run}/fold-0 and so on, and beside them what they say of rows they have not seen."
+        )
+        console.print(f"Ask all of them together:  sftdata predict {run} --text ...")
+    else:
+        console.print(f"\nThe model is in {run}. Measure it:  sftdata evaluate {run} --data {directory}")
 
 
 def _print_json(document: Any) -> None:

@@ -29,6 +29,16 @@ def scores_view(scores: dict[str, Any]) -> Group:
     return Group(*parts)
 
 
+def folds_table(result: Any) -> Table:
+    """Show the mean and standard deviation of each metric over the folds."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("score", "mean", "deviation"):
+        table.add_column(name, justify="left" if name == "score" else "right")
+    for name, mean in result.scores.items():
+        table.add_row(name.replace("_", " "), _number(mean), _number(result.deviations.get(name, 0.0)))
+    return table
+
+
 def _scores_table(scores: dict[str, Any]) -> Table:
     """Show each score, beside that of always giving the answer that fits the training split best."""
     baseline = scores.get("baseline", {})

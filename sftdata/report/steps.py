@@ -13,7 +13,7 @@ from sftdata.plan import Plan
 from sftdata.report.terminal import origin
 from sftdata.settings.training import TrainSettings
 from sftdata.shards.reader import Split
-from sftdata.training.run import RUN_NAME, open_training, plan_run, read_record
+from sftdata.training.run import RUN_NAME, open_training, plan_run, read_record, refuse_folds
 
 _SHOWN_STEPS = 20
 
@@ -42,6 +42,7 @@ def find_plan(directory: Path) -> tuple[tuple[Split, ...], Plan]:
     """
     if _is_run(directory):
         record = read_record(directory)
+        refuse_folds(directory, record)
         try:
             splits = open_training(record.data, record.settings)
         except VerificationError as cause:

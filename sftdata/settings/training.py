@@ -98,5 +98,7 @@ class TrainSettings(Settings):
     """Decides the order of examples, dropout and new weights."""
     lora: LoraSettings | None = None
     """Train adapters of this shape; full fine-tuning when it is not given."""
+    fold: int | None = Field(default=None, ge=0)
+    """Train on all folds but this one, which is the validation part; without it each fold is trained in its turn."""
     mix: MixSettings | None = None
     """Train from other prepared datasets too, in these shares."""

@@ -127,13 +127,18 @@ class Split(Sequence[dict[str, Any]]):
         """Return what each example adds to the loss (`index.Counts.targets`), shape `[rows]`, dtype int64."""
         return to_numpy(self._index["targets"]).astype(np.int64)
 
+    @property
+    def has_folds(self) -> bool:
+        """Whether the dataset was prepared with folds."""
+        return "fold" in self._index.column_names
+
     def folds(self) -> NDArray[np.int32]:
         """Return the fold of each example, shape `[rows]`, dtype int32.
 
         Raises:
             VerificationError: the dataset has no folds.
         """
-        if "fold" not in self._index.column_names:
+        if not self.has_folds:
             raise VerificationError(f"{self.directory} has no folds. Prepare with `folds` in the recipe's `split`.")
         return to_numpy(self._index["fold"]).astype(np.int32)
 

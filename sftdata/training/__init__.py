@@ -38,7 +38,7 @@ def train(
         OutputError: `settings.output_dir` holds something else.
     """
     _require_torch()
-    from sftdata.training.session import train as run
+    from sftdata.training.cross_validation import train as run
 
     return run(data, settings, resume=resume, progress=progress)
 

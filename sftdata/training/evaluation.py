@@ -26,7 +26,7 @@ from sftdata.training.metrics import (
     score_tags,
 )
 from sftdata.training.models import choose_device, quiet_transformers, uses_bf16
-from sftdata.training.run import RunRecord, read_run
+from sftdata.training.run import RunRecord, read_run, refuse_folds
 from sftdata.training.scoring import Outputs, run_model, score
 
 _COUNTED = {
@@ -40,6 +40,7 @@ _COUNTED = {
 def evaluate(run: str | Path, data: str | Path, split: str, *, batch_size: int, device: str) -> dict[str, Any]:
     """Do what `sftdata.training.evaluate` says."""
     record, part = read_run(Path(run)), load_split(data, split)
+    refuse_folds(Path(run), record)
     place, names = choose_device(device), record.label_names or ()
     with quiet_transformers():
         check_run(data, split, run, record, find_weights(Path(run), record))

@@ -1,6 +1,7 @@
 """From rows in Arrow buffers to tensors, without a Python object a token."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,11 +55,19 @@ class Examples:
         self._sources = [(split, number) for split in splits for number in range(len(split.shards))]
         rows = [split.shards[number].rows for split, number in self._sources]
         self._starts: Ints = np.cumsum([0, *rows], dtype=np.int64)
+        self._chosen: Rows | None = None
         self._shards: dict[int, _Shard] = {}
         self._checks = ShardChecks()
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def select(self, rows: Rows) -> "Examples":
+        """Return these examples alone, numbered anew from 0; shards that are open stay so."""
+        some = copy(self)
+        some.lengths, some.targets = self.lengths[rows], self.targets[rows]
+        some._chosen = rows if self._chosen is None else self._chosen[rows]
+        return some
 
     def row_ids(self, rows: Rows) -> list[str]:
         """Return the ids of these examples."""
@@ -76,7 +85,8 @@ class Examples:
         """Return the labels of all examples of a task whose targets are of whole rows: classes or scores, `[rows]`."""
         found = [self._open_shard(shard).labels for shard in range(len(self._sources))]
         self.settle()
-        return np.concatenate([labels for labels in found if isinstance(labels, np.ndarray)])
+        everything = np.concatenate([labels for labels in found if isinstance(labels, np.ndarray)])
+        return everything if self._chosen is None else everything[self._chosen]
 
     def gather(self, rows: Rows) -> Batch:
         """Collect these examples, in this order, a row each, padded to the longest of them.
@@ -141,6 +151,7 @@ class Examples:
 
     def _locate(self, rows: Rows) -> list[tuple[int, int]]:
         """Return of each row its shard, and where it stands there."""
+        rows = rows if self._chosen is None else self._chosen[rows]
         shards = np.searchsorted(self._starts, rows, side="right") - 1
         return list(zip(shards.tolist(), (rows - self._starts[shards]).tolist(), strict=True))
 

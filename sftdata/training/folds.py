@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sftdata.arrays import to_numpy
 from sftdata.errors import TrainingError
 from sftdata.plan import Rows
+from sftdata.shards.layout import PARENT
+from sftdata.shards.reader import Split
 from sftdata.training.metrics import Scores
 
 Folds = NDArray[np.integer]
@@ -55,6 +58,14 @@ def select_fold(folds: Folds, number: int) -> tuple[Rows, Rows]:
         raise TrainingError(f"found fold {number}, expected one from 0 to {count - 1}")
     held = folds == number
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def find_originals(split: Split) -> NDArray[np.bool_]:
+    """Tell which rows are no copy or part of another, shape `[rows]`."""
+    columns = [split.shard(number) for number in range(len(split.shards))]
+    if not columns or PARENT.name not in columns[0].column_names:
+        return np.ones(len(split), dtype=np.bool_)
+    return np.concatenate([to_numpy(table[PARENT.name].is_null()) for table in columns])
 
 
 @dataclass(frozen=True)

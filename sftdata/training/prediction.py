@@ -9,17 +9,17 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from sftdata.errors import DataError
+from sftdata.errors import DataError, UsageError
 from sftdata.plan import micro_batches
 from sftdata.records import Task
 from sftdata.training.encoding import Asked, Encoded, check_texts, encode_asked
 from sftdata.training.evaluation import list_thresholds
-from sftdata.training.finished import load_run
+from sftdata.training.finished import find_weights, load_run
 from sftdata.training.fit import longest_input
 from sftdata.training.generation import write_tokens
 from sftdata.training.heads import takes
 from sftdata.training.metrics import choose_labels, find_scheme, find_spans
-from sftdata.training.models import choose_device, quiet_transformers
+from sftdata.training.models import choose_device, quiet_transformers, read_config
 from sftdata.training.run import RunRecord, read_run
 
 RESPONSE_TOKENS = 64
@@ -42,21 +42,25 @@ def predict(
     record = read_run(Path(run))
     check_texts(record, texts, text_pairs, Path(run))
     most = max_new_tokens or record.longest_target or RESPONSE_TOKENS
+    members = find_members(Path(run), record)
     with quiet_transformers():
-        model, config = load_run(Path(run), record, choose_device(device))
-        tokenizer = transformers.AutoTokenizer.from_pretrained(run)
-        encoded = encode_asked(tokenizer, texts, text_pairs, record.task, Path(run))
-        _check_lengths(encoded, longest_input(config), most if record.task == Task.CAUSAL_LM else 0)
-        results: list[dict[str, Any]] = [{} for _ in texts]
+        tokenizer = transformers.AutoTokenizer.from_pretrained(members[0])
+        encoded = encode_asked(tokenizer, texts, text_pairs, record.task, members[0])
+        room = most if record.task == Task.CAUSAL_LM else 0
+        _check_lengths(encoded, longest_input(read_config(find_weights(members[0], record))), room)
         lengths = np.array([len(one.ids) for one in encoded], dtype=np.int64)
-        for rows in micro_batches(np.arange(len(texts)), lengths, batch_size):
-            part = [encoded[row] for row in rows]
-            if record.task in _WRITTEN:
-                answers = _write(model, tokenizer, part, record.task, most)
-            else:
-                answers = _tell(_find_logits(model, config, part), part, record)
-            for row, answer in zip(rows.tolist(), answers, strict=True):
-                results[row] = answer
+        batches = micro_batches(np.arange(len(texts)), lengths, batch_size)
+        parts = [[encoded[row] for row in rows] for rows in batches]
+        if record.task in _WRITTEN:
+            model, _ = load_run(members[0], record, choose_device(device))
+            answers = [_write(model, tokenizer, part, record.task, most) for part in parts]
+        else:
+            found = _find_together(members, parts, record, choose_device(device))
+            answers = [_tell(of_part, part, record) for of_part, part in zip(found, parts, strict=True)]
+    results: list[dict[str, Any]] = [{} for _ in texts]
+    for rows, of_part in zip(batches, answers, strict=True):
+        for row, answer in zip(rows.tolist(), of_part, strict=True):
+            results[row] = answer
     asked = [{"text": text} if isinstance(text, str) else {} for text in texts]
     if text_pairs is not None:
         asked = [{**of_row, "text_pair": text} for of_row, text in zip(asked, text_pairs, strict=True)]
@@ -72,6 +76,39 @@ def _check_lengths(encoded: Sequence[Encoded], limit: int | None, room: int) -> 
             )
 
 
+def find_members(run: Path, record: RunRecord) -> list[Path]:
+    """Return the runs whose models answer together: those of all folds of a cross-validation, else the run itself.
+
+    Raises:
+        UsageError: models that write cannot answer together.
+    """
+    if record.folds is None:
+        return [run]
+    if record.task in _WRITTEN:
+        raise UsageError(
+            f"{run} has a model for each of {record.folds} folds, which cannot write together. Name one: {run}/fold-0"
+        )
+    return [run / f"fold-{number}" for number in range(record.folds)]
+
+
+def _find_together(
+    members: Sequence[Path], parts: Sequence[Sequence[Encoded]], record: RunRecord, device: torch.device
+) -> list[torch.Tensor]:
+    """Return the mean of what each model finds in each part: scores, or probabilities of labels, classes or tags."""
+    sums: list[torch.Tensor] = []
+    for member in members:
+        model, config = load_run(member, record, device)
+        found = [_read(_find_logits(model, config, part), record.task) / len(members) for part in parts]
+        sums = [before + more for before, more in zip(sums, found, strict=True)] if sums else found
+    return sums
+
+
+def _read(logits: torch.Tensor, task: Task) -> torch.Tensor:
+    if task == Task.REGRESSION:
+        return logits
+    return logits.sigmoid() if task == Task.MULTILABEL else logits.softmax(dim=-1)
+
+
 def _find_logits(model: Any, config: Any, encoded: Sequence[Encoded]) -> torch.Tensor:
     """Return what a model makes of these texts: float32, shape `[texts, outputs]`, for tags `[texts, width, tags]`."""
     pad_id = config.get_text_config().pad_token_id or 0
@@ -85,18 +122,18 @@ def _find_logits(model: Any, config: Any, encoded: Sequence[Encoded]) -> torch.T
     return logits
 
 
-def _tell(logits: torch.Tensor, encoded: Sequence[Encoded], record: RunRecord) -> list[dict[str, Any]]:
-    """Say what logits mean, an answer a text."""
+def _tell(found: torch.Tensor, encoded: Sequence[Encoded], record: RunRecord) -> list[dict[str, Any]]:
+    """Say what scores or probabilities mean, an answer a text."""
     names = record.label_names or ()
     match record.task:
         case Task.REGRESSION:
-            return [{"score": value} for value in logits.squeeze(-1).tolist()]
+            return [{"score": value} for value in found.squeeze(-1).tolist()]
         case Task.MULTILABEL:
-            return _tell_labels(logits.sigmoid().cpu().numpy(), names, list_thresholds(record))
+            return _tell_labels(found.cpu().numpy(), names, list_thresholds(record))
         case Task.TOKEN_CLASSIFICATION:
-            best = logits.argmax(dim=-1).cpu().numpy()
+            best = found.argmax(dim=-1).cpu().numpy()
             return [_tell_tags(tags, one, names) for tags, one in zip(best, encoded, strict=True)]
-    likeliest = logits.softmax(dim=-1).max(dim=-1)
+    likeliest = found.max(dim=-1)
     pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
     return [{"label": names[place], "probability": probability} for place, probability in pairs]
 

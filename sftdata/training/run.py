@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sftdata.errors import OutputError, TrainingError
+from sftdata.errors import OutputError, TrainingError, UsageError
 from sftdata.manifest import Manifest, digest_text, write_aside
 from sftdata.plan import Mixture, Plan, make_plan
 from sftdata.records import Task
 from sftdata.settings.training import MixSettings, TrainSettings
 from sftdata.shards.reader import Split, load_split
+from sftdata.training.folds import select_fold
 
 RUN_NAME = "sftdata_run.json"
 LOGS_NAME = "logs"
@@ -33,6 +34,7 @@ class TrainResult:
         stopped_early: whether `patience` ended the run.
         resumed_from: the step that this run went on from; None when it started from the beginning.
         seconds: wall-clock time of this run.
+        deviations: of a cross-validation the standard deviations over the folds, whose means are `scores`; else empty.
     """
 
     output_dir: str
@@ -43,6 +45,7 @@ class TrainResult:
     stopped_early: bool
     resumed_from: int | None
     seconds: float
+    deviations: dict[str, float] = field(default_factory=dict)
 
 
 class RunRecord(BaseModel):
@@ -66,6 +69,8 @@ class RunRecord(BaseModel):
     scores: dict[str, float] = {}
     thresholds: dict[str, float] | None = None
     """Above which a multilabel model gives a label: tuned on the validation split; 0.5 for all where it is null."""
+    folds: int | None = None
+    """Of a cross-validation: how many runs stand in it, `fold-0` and so on, whose models answer together."""
     longest_target: int | None = None
     """Tokens of the longest target that a seq2seq model was trained on."""
 
@@ -126,6 +131,11 @@ def plan_run(splits: Sequence[Split], settings: TrainSettings) -> Plan:
     if empty:
         raise TrainingError(f"the train split of {', '.join(empty)} has no rows")
     lengths = np.concatenate([split.lengths() for split in splits])
+    rows = None
+    if settings.fold is not None:
+        if settings.mix:
+            raise TrainingError("train.mix: found it in a run over folds, which are of one dataset. Leave mix out.")
+        rows, _ = select_fold(splits[0].folds(), settings.fold)
     longest = int(lengths.max())
     if settings.pack is not None and longest > settings.pack:
         raise TrainingError(
@@ -139,6 +149,7 @@ def plan_run(splits: Sequence[Split], settings: TrainSettings) -> Plan:
         epochs=settings.epochs,
         max_steps=settings.max_steps,
         capacity=settings.pack,
+        rows=rows,
         mixture=_mixture(splits, settings.mix),
     )
 
@@ -183,6 +194,17 @@ def read_run(directory: Path) -> RunRecord:
     if record.status != "finished":
         raise TrainingError(f"{directory} holds an unfinished run. Complete it with `sftdata train ... --resume`.")
     return record
+
+
+def refuse_folds(directory: Path, record: RunRecord) -> None:
+    """Refuse a cross-validation where one model, or one order of rows, is wanted.
+
+    Raises:
+        UsageError: naming what to take instead.
+    """
+    if record.folds is not None:
+        what = f"{directory} is a cross-validation of {record.folds} folds"
+        raise UsageError(f"{what}. Name one of its runs: {directory}/fold-0")
 
 
 def check_output_dir(directory: Path, *, resume: bool) -> None:

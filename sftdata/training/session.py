@@ -21,9 +21,10 @@ from sftdata.training.checkpoint import (
     read_state,
     restore_checkpoint,
 )
-from sftdata.training.distributed import Ranks, copy_from_first, first_does, join, require_agreement
+from sftdata.training.distributed import Ranks, copy_from_first, first_does, require_agreement
 from sftdata.training.examples import Examples, require_targets
 from sftdata.training.fit import TOKENIZER_NAME
+from sftdata.training.folds import find_originals, select_fold
 from sftdata.training.loop import Setup, is_out_of_patience, run_steps
 from sftdata.training.metrics import choose_metric
 from sftdata.training.models import (
@@ -31,7 +32,6 @@ from sftdata.training.models import (
     choose_device,
     fit_config,
     load_weights,
-    quiet_transformers,
     read_config,
     restore_weights,
     save_final,
@@ -52,12 +52,6 @@ from sftdata.training.run import (
     settings_that_matter,
     write_run,
 )
-
-
-def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: bool | None) -> TrainResult:
-    """Do what `sftdata.training.train` says."""
-    with join(choose_device(settings.device)) as ranks, quiet_transformers():
-        return train_together(Path(data), settings, ranks, resume=resume, progress=progress)
 
 
 def train_together(
@@ -143,6 +137,8 @@ def open_validation(data: Path, manifest: Manifest, settings: TrainSettings, pad
     Raises:
         TrainingError: there is none, and the settings need it.
     """
+    if settings.fold is not None:
+        return open_held(load_split(data, "train"), settings.fold, pad_id)
     if "validation" in manifest.splits and manifest.splits["validation"].rows:
         validation = Examples(load_split(data, "validation"), pad_id=pad_id)
         require_targets(validation, f"{data}: the validation split")
@@ -154,6 +150,19 @@ def open_validation(data: Path, manifest: Manifest, settings: TrainSettings, pad
                 f"Set split.validation in the recipe and prepare again, or leave {name} out."
             )
     return None
+
+
+def open_held(split: Split, fold: int, pad_id: int) -> Examples:
+    """Open the rows that a fold holds out, without copies of rows: they would count twice.
+
+    Raises:
+        TrainingError: there is no such fold, or only copies are in it.
+    """
+    _, held = select_fold(split.folds(), fold)
+    held = held[find_originals(split)[held]]
+    if not len(held):
+        raise TrainingError(f"found only copies of rows in fold {fold}, expected rows. Prepare with fewer folds.")
+    return Examples(split, pad_id=pad_id).select(held)
 
 
 def identify(splits: Sequence[Split], settings: TrainSettings, plan: Plan) -> dict[str, Any]:

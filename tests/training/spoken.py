@@ -74,11 +74,13 @@ def write_tokenizer(directory: Path, task: Task) -> Path:
     return directory
 
 
-def write_spoken(directory: Path, task: Task, rows: int = 90) -> Path:
-    """Write a prepared dataset of a task, with its tokenizer."""
+def write_spoken(directory: Path, task: Task, rows: int = 90, folds: int | None = None) -> Path:
+    """Write a prepared dataset of a task, with its tokenizer; with folds there is no validation part."""
     tokenizer = write_tokenizer(directory / "made-with", task)
     make, names = MAKERS[task]
     splits = {"train": make(rows, 1), "validation": make(20, 2), "test": make(25, 3)}
-    data = write_dataset(directory / "data", task, splits, label_names=names, model=tokenizer)
+    if folds:
+        del splits["validation"]
+    data = write_dataset(directory / "data", task, splits, label_names=names, model=tokenizer, folds=folds)
     shutil.copytree(tokenizer, data / "tokenizer")
     return data

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 import sftdata
-from sftdata.manifest import Manifest, RowCounts, TokenizerRecord, digest_file
+from sftdata.manifest import InputFile, Manifest, RowCounts, TokenizerRecord, digest_file
 from sftdata.records import Task
 from sftdata.settings.training import TrainSettings
 from sftdata.shards.index import index_path
-from sftdata.shards.layout import dataset_dict_file, example_schema
+from sftdata.shards.layout import FOLD, PARENT, dataset_dict_file, example_schema
 from sftdata.shards.writer import SplitWriter
 
 VOCABULARY = 61
@@ -35,9 +35,10 @@ def write_dataset(
     vocab_size: int = VOCABULARY,
     batch_rows: int = 5,
     model: Path | None = None,
+    folds: int | None = None,
 ) -> Path:
     """Write a prepared dataset, with ids of `model`: several record batches a shard, several shards a split."""
-    schema = example_schema(task, label_names)
+    schema = example_schema(task, label_names, [PARENT, FOLD] if folds else [])
     records = {}
     for name, examples in splits.items():
         writer = SplitWriter(directory, name, task, schema, shard_size=3000)
@@ -48,6 +49,8 @@ def write_dataset(
                 "input_ids": [example.input_ids for example in part],
                 "labels": [example.labels for example in part],
             }
+            if folds:
+                columns |= _fold_columns(name, range(start, start + len(part)), folds)
             writer.write(pa.RecordBatch.from_pydict(columns, schema=schema))
         records[name] = writer.close()
     rows = sum(len(examples) for examples in splits.values())
@@ -56,7 +59,7 @@ def write_dataset(
         version=sftdata.__version__,
         task=task,
         recipe={},
-        inputs=(),
+        inputs=tuple(InputFile(id=name, path=f"{name}.txt", bytes=0, digest="") for name in splits),
         rows=RowCounts(read=rows, written=rows),
         rejected_by_reason={},
         label_names=label_names,
@@ -69,6 +72,17 @@ def write_dataset(
     (directory / "dataset_dict.json").write_text(dataset_dict_file(list(splits)))
     (directory / "manifest.json").write_text(manifest.to_json())
     return directory
+
+
+def _fold_columns(name: str, rows: range, folds: int) -> dict[str, list[Any]]:
+    """In the training part every tenth row is a copy of the one before it, in the same fold."""
+    if name != "train":
+        return {"parent_id": [None] * len(rows), "fold": [-1] * len(rows)}
+    parents = [row - 1 if row % 10 == 9 else None for row in rows]
+    return {
+        "parent_id": [None if parent is None else f"{name}:{parent}" for parent in parents],
+        "fold": [(row if parent is None else parent) % folds for row, parent in zip(rows, parents, strict=True)],
+    }
 
 
 def random_classes(rows: int, seed: int) -> list[Example]:

@@ -1,0 +1,154 @@
+"""Train one model a fold from one set of shards, and put together what each says of the rows that it has not seen."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sftdata.manifest import write_aside
+from sftdata.records import Task
+from sftdata.settings.training import TrainSettings
+from sftdata.shards.reader import Split, load_split
+from sftdata.training.distributed import Ranks, first_does, join
+from sftdata.training.evaluation import list_thresholds
+from sftdata.training.finished import load_run
+from sftdata.training.folds import FoldScore, average_folds, count_folds, find_originals, join_predictions, select_fold
+from sftdata.training.label_errors import find_label_errors, write_label_errors
+from sftdata.training.metrics import LOWER_IS_BETTER, Scores
+from sftdata.training.models import choose_device, quiet_transformers, uses_bf16
+from sftdata.training.predictions import write_predictions
+from sftdata.training.run import RunRecord, TrainResult, check_output_dir, read_run, write_run
+from sftdata.training.scoring import Outputs, run_model, score
+from sftdata.training.session import describe_run, open_held, train_together
+
+FOLDS_NAME = "folds.json"
+PREDICTIONS_NAME = "out_of_fold.parquet"
+ERRORS_NAME = "label_errors.jsonl"
+
+_TOLD = (Task.TEXT_CLASSIFICATION, Task.MULTILABEL, Task.REGRESSION)
+"""Tasks with one answer a row, which is kept."""
+
+
+def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: bool | None) -> TrainResult:
+    """Do what `sftdata.training.train` says."""
+    with join(choose_device(settings.device)) as ranks, quiet_transformers():
+        if settings.fold is None and load_split(data).has_folds:
+            return cross_validate(Path(data), settings, ranks, resume=resume, progress=progress)
+        return train_together(Path(data), settings, ranks, resume=resume, progress=progress)
+
+
+def cross_validate(
+    data: Path, settings: TrainSettings, ranks: Ranks, *, resume: bool, progress: bool | None
+) -> TrainResult:
+    """Train every fold into a directory of its own, and write what they say of their held-out rows."""
+    started, directory, split = time.monotonic(), Path(settings.output_dir), load_split(data)
+    count = count_folds(split.folds())
+    first_does(ranks, lambda: check_output_dir(directory, resume=resume))
+    record = describe_run(data, split.manifest, settings).model_copy(update={"folds": count})
+    first_does(ranks, lambda: write_run(directory, record))
+    results = [
+        train_together(data, fold_settings(settings, number), ranks, resume=resume, progress=progress)
+        for number in range(count)
+    ]
+    scores = first_does(ranks, lambda: summarize(split, record, directory))
+    means = {name: one.mean for name, one in scores.items() if one.mean is not None}
+    return TrainResult(
+        output_dir=str(directory),
+        steps=sum(result.steps for result in results),
+        best_step=results[0].best_step,
+        metric=results[0].metric,
+        scores=means,
+        stopped_early=any(result.stopped_early for result in results),
+        resumed_from=None,
+        seconds=time.monotonic() - started,
+        deviations={name: one.deviation for name, one in scores.items() if one.deviation is not None},
+    )
+
+
+def fold_settings(settings: TrainSettings, number: int) -> TrainSettings:
+    """Return the settings of the run of one fold, which stands in `output_dir/fold-NUMBER`."""
+    return settings.model_copy(update={"fold": number, "output_dir": str(fold_path(settings.output_dir, number))})
+
+
+def fold_path(directory: str | Path, number: int) -> Path:
+    """Return where the run of a fold stands."""
+    return Path(directory) / f"fold-{number}"
+
+
+def summarize(split: Split, record: RunRecord, directory: Path) -> dict[str, FoldScore]:
+    """Score each fold's model on the rows it has not seen, and write scores, predictions and doubtful labels."""
+    count = record.folds or 0
+    runs = [read_run(fold_path(directory, number)) for number in range(count)]
+    outputs = [_run_fold(split, run, fold_path(directory, number), number) for number, run in enumerate(runs)]
+    names = record.label_names or ()
+    scores = [score(one, names, list_thresholds(run)) for one, run in zip(outputs, runs, strict=True)]
+    average = average_folds(scores)
+    doubtful = _write_predictions(split, record, directory, outputs) if record.task in _TOLD else None
+    _write_summary(directory, average, scores, doubtful)
+    thresholds = [run.thresholds for run in runs if run.thresholds]
+    outcome = {
+        "status": "finished",
+        "metric": runs[0].metric,
+        "scores": {name: one.mean for name, one in average.items() if one.mean is not None},
+        "thresholds": _mean_thresholds(thresholds, names) if thresholds else None,
+    }
+    write_run(directory, record.model_copy(update=outcome))
+    return average
+
+
+def _run_fold(split: Split, run: RunRecord, directory: Path, number: int) -> Outputs:
+    place = choose_device(run.settings.device)
+    model, config = load_run(directory, run, place)
+    held = open_held(split, number, config.get_text_config().pad_token_id or 0)
+    size = run.settings.eval_batch_size or 2 * run.settings.batch_size
+    outputs = run_model(model, held, batch_size=size, bf16=uses_bf16(run.settings.precision, place))
+    del model
+    if place.type == "cuda":
+        torch.cuda.empty_cache()
+    return outputs
+
+
+def _write_predictions(split: Split, record: RunRecord, directory: Path, outputs: Sequence[Outputs]) -> int | None:
+    """Write what was said of each row; return how many labels it contradicts, where there is one label a row."""
+    originals, folds = find_originals(split), split.folds()
+    numbers = np.cumsum(originals) - 1  # of each row among those that are no copies
+    held = [select_fold(folds, number)[1] for number in range(len(outputs))]
+    places = [numbers[rows[originals[rows]]] for rows in held]
+    rows = int(originals.sum())
+    targets = join_predictions(rows, zip(places, (one.targets for one in outputs), strict=True))
+    found = join_predictions(rows, zip(places, (one.found for one in outputs), strict=True))
+    row_ids = split.table["row_id"].filter(originals)
+    write_predictions(directory / PREDICTIONS_NAME, record, row_ids, folds[originals], targets, found)
+    if record.task != Task.TEXT_CLASSIFICATION or found.ndim == 1:
+        return None
+    errors = find_label_errors(targets, found, rank="self_confidence")
+    files = {entry.id: entry.path for entry in split.manifest.inputs}
+    ids = row_ids.take(errors.positions).to_pylist()
+    write_label_errors(directory / ERRORS_NAME, errors, record.label_names or (), ids, files)
+    return len(errors)
+
+
+def _write_summary(
+    directory: Path, average: dict[str, FoldScore], scores: Sequence[Scores], doubtful: int | None
+) -> None:
+    told = {
+        "folds": len(scores),
+        "scores": {name: one.to_json() for name, one in average.items()},
+        "worst_fold": {name: _worst(name, one) for name, one in average.items() if one.mean is not None},
+        "label_errors": doubtful,
+    }
+    write_aside(directory / FOLDS_NAME, json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+
+
+def _worst(metric: str, score: FoldScore) -> int:
+    """Return the fold with the worst value."""
+    known = {fold: value for fold, value in enumerate(score.values) if value is not None}
+    worst = max if metric in LOWER_IS_BETTER else min
+    return worst(known, key=lambda fold: known[fold])
+
+
+def _mean_thresholds(thresholds: Sequence[dict[str, float]], names: Sequence[str]) -> dict[str, float]:
+    return {name: float(np.mean([of_fold[name] for of_fold in thresholds])) for name in names}
