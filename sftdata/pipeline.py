@@ -260,13 +260,14 @@ def write_extras(work: Path, tokenization: Tokenization, selection: Selection, w
     folder = work / "tokenizer"
     folder.mkdir()
     for name, content in tokenization.tokenizer.as_files().items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
     (work / "dataset_dict.json").write_text(dataset_dict_file(list(written.splits)), encoding="utf-8")
     small = [
         path
         for name in (*written.splits, "tokenizer", INDEX_NAME)
-        for path in sorted((work / name).iterdir())
-        if name == INDEX_NAME or path.suffix != ".arrow"
+        for path in sorted((work / name).rglob("*"))
+        if path.is_file() and (name == INDEX_NAME or path.suffix != ".arrow")
     ]
     files = [*small, work / "dataset_dict.json", work / "rejected.jsonl"]
     if len(selection.duplicates):

@@ -1,6 +1,7 @@
 """Tokenizers that a recipe fits: from files to shards, for each task that makes sense, and what is refused."""
 
 import json
+import shutil
 
 import datasets
 import pytest
@@ -268,3 +269,34 @@ def test_samples_of_real_rows(tmp_path):
         manifest = prepare(tmp_path / "recipe.yaml")
         assert manifest.rows.written > 0.9 * len(rows) > 50
         assert manifest.splits["train"].tokens < sum(map(len, texts))
+
+
+def test_a_template_for_tools_is_kept_beside_the_default_one(tmp_path, chat_recipe, chat_tokenizer):
+    config = json.loads((chat_tokenizer / "tokenizer_config.json").read_text())
+    with_tools = "[TOOLS {{ tools | length }}]" + config["chat_template"]
+    named = [("default", config["chat_template"]), ("tool_use", with_tools)]
+    config["chat_template"] = [{"name": name, "template": template} for name, template in named]
+    shutil.copytree(chat_tokenizer, tmp_path / "named")
+    (tmp_path / "named" / "tokenizer_config.json").write_text(json.dumps(config))
+    turns = [{"role": "user", "content": "what is the capital"}, {"role": "assistant", "content": "Paris"}]
+    tools = json.dumps([{"type": "function", "function": {"name": "f", "parameters": {}}}])
+    rows = [{"messages": turns}, {"messages": turns, "tools": tools}]
+    settings = {"max_length": 512}
+    for number, tokenizer in enumerate([tmp_path / "named", tmp_path / "out-0" / "tokenizer"]):
+        recipe = chat_recipe(
+            rows,
+            schema="tools",
+            split={"train": 1.0},
+            tokenize={"tokenizer": str(tokenizer), **settings},
+            output={"dir": f"out-{number}"},
+        )
+        sftdata.prepare(sftdata.load_recipe(recipe))
+    first, again = (tmp_path / f"out-{number}" for number in range(2))
+    ids = [[row["input_ids"] for row in sftdata.load_split(out)] for out in (first, again)]
+    assert ids[0] == ids[1]
+    assert len(ids[0][1]) > len(ids[0][0]), "the template for tools is in force for the row that has some"
+    import transformers
+
+    kept = transformers.AutoTokenizer.from_pretrained(again / "tokenizer").chat_template
+    assert kept == dict(named)
+    sftdata.verify(again)

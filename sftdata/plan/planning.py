@@ -11,7 +11,6 @@ import numpy as np
 
 from sftdata.plan.mixing import Mixture, draw, mix_counts
 from sftdata.plan.packing import Packs, count_packs, pack
-from sftdata.plan.ranks import share
 from sftdata.plan.shuffling import Rows, shuffle
 
 FORMAT = 2
@@ -72,10 +71,6 @@ class Plan:
         arranged = self.arrange(epoch)
         first = position * self.step_size
         return [arranged[unit] for unit in range(first, min(first + self.step_size, len(arranged)))]
-
-    def share(self, step: int, rank: int, ranks: int) -> list[Rows]:
-        """Return the units of a step that one rank takes: as many for each; empty ones fill up."""
-        return share(self.units(step), self.lengths, ranks)[rank]
 
     def iterate(self, start: int = 0) -> Iterator[list[Rows]]:
         """Yield the units of each step, from step `start` (counted from 0) to the last."""

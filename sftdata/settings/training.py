@@ -79,6 +79,8 @@ class TrainSettings(Settings):
     """Gradients are scaled down to this norm."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """`bf16` computes in bfloat16 with float32 master weights; `auto` means bf16 on a GPU that has it, else float32."""
+    gradient_checkpointing: bool = False
+    """Compute the layers once more in the backward pass instead of keeping what is in them: less memory, more time."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes a GPU when there is one."""
     eval_batch_size: int | None = Field(default=None, ge=1)

@@ -12,7 +12,16 @@ import tokenizers
 
 from sftdata.errors import TokenizerError
 
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOOL_TEMPLATE = "additional_chat_templates/tool_use.jinja"
+"""Where transformers keeps the template for conversations with tools, beside `chat_template.jinja`."""
+
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    TOOL_TEMPLATE,
+)
 """What a tokenizer is made of; all but the first may be absent."""
 
 
@@ -74,9 +83,10 @@ class Tokenizer:
         return tuple(token.content for _, token in sorted(self.reference.get_added_tokens_decoder().items()))
 
     def as_files(self) -> dict[str, bytes]:
-        """Return the files to save, by name, with the chat template that is in force."""
-        template = {"chat_template.jinja": self.template.encode()} if self.template is not None else {}
-        return self.files | template
+        """Return the files to save, by name, with the chat templates that are in force."""
+        templates = {"chat_template.jinja": self.template, TOOL_TEMPLATE: self.tool_template}
+        kept = {name: content for name, content in self.files.items() if name not in templates}
+        return kept | {name: text.encode() for name, text in templates.items() if text is not None}
 
     def named_tokens(self) -> dict[str, str]:
         """Return `bos_token`, `eos_token` and the like, as a chat template knows them."""
@@ -123,7 +133,8 @@ def find_templates(files: Mapping[str, bytes]) -> dict[str, str]:
         ValueError: tokenizer_config.json is no JSON, or a file is not UTF-8.
     """
     if "chat_template.jinja" in files:
-        return {"default": files["chat_template.jinja"].decode()}
+        tools = {"tool_use": files[TOOL_TEMPLATE].decode()} if TOOL_TEMPLATE in files else {}
+        return {"default": files["chat_template.jinja"].decode(), **tools}
     template = json.loads(files.get("tokenizer_config.json", b"{}")).get("chat_template")
     if isinstance(template, list):
         return {entry["name"]: entry["template"] for entry in template}

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from sftdata.errors import TrainingError
 from sftdata.records import Task
 from sftdata.settings.training import LoraSettings
+from sftdata.tokenizers.loading import TOOL_TEMPLATE
 
 VOCABULARY_FILES = (
     "vocab.txt",
@@ -33,6 +34,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
+    TOOL_TEMPLATE,
     *VOCABULARY_FILES,
 )
 """What `AutoTokenizer` may need."""
@@ -208,6 +210,17 @@ def fit_config(config: Any, task: Task, label_names: tuple[str, ...] | None) -> 
     return config
 
 
+def checkpoint_layers(model: Any, name: str) -> None:
+    """Have the layers computed again in the backward pass (Chen et al. 2016); gradients stay the same.
+
+    Raises:
+        TrainingError: the model cannot do that.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise TrainingError(f"train.gradient_checkpointing: the model '{name}' has no layers that can do that.")
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+
+
 def add_adapters(model: torch.nn.Module, settings: LoraSettings, task: Task) -> torch.nn.Module:
     """Freeze the model and put low-rank adapters into it; a new classification head stays trainable."""
     import peft
@@ -256,6 +269,7 @@ def save_final(model: Any, directory: Path, *, base: str, tokenizer: Path) -> No
 def _copy(names: tuple[str, ...], source: Path, directory: Path) -> None:
     for name in names:
         if (source / name).is_file():
+            (directory / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, directory / name)
 
 

@@ -29,6 +29,7 @@ from sftdata.training.loop import Setup, is_out_of_patience, run_steps
 from sftdata.training.metrics import choose_metric
 from sftdata.training.models import (
     add_adapters,
+    checkpoint_layers,
     choose_device,
     fit_config,
     load_weights,
@@ -186,6 +187,8 @@ def build_model(settings: TrainSettings, config: Any, manifest: Manifest) -> tor
     seed_generators(settings.seed)
     fit_config(config, manifest.task, manifest.label_names)
     model = load_weights(settings.model, config, manifest.task)
+    if settings.gradient_checkpointing:
+        checkpoint_layers(model, settings.model)
     if settings.lora:
         model = add_adapters(model, settings.lora, manifest.task)
     return model.to(choose_device(settings.device))

@@ -7,10 +7,10 @@ import jinja2.meta
 
 from sftdata.manifest import Manifest, digest_text
 from sftdata.stages.tokenization.setup import without_template
-from sftdata.tokenizers.loading import find_templates, load_tokenizer
+from sftdata.tokenizers.loading import TOOL_TEMPLATE, find_templates, load_tokenizer
 from sftdata.tokenizers.template_environment import TemplateEnvironment
 
-_FILES = ("chat_template.jinja", "tokenizer_config.json")
+_FILES = ("chat_template.jinja", "tokenizer_config.json", TOOL_TEMPLATE)
 
 
 def compare_templates(ours: Path, theirs: Path) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftdata.plan import Plan, make_plan, shuffle
+from sftdata.plan import Plan, make_plan, share, shuffle
 
 CAPACITY = 64
 lengths_lists = st.lists(st.integers(1, CAPACITY), min_size=1, max_size=60).map(
@@ -64,7 +64,7 @@ def test_ranks_share_every_step_with_nothing_twice_nothing_dropped_and_as_many_u
 ):
     plan = plan_of(lengths, size, seed, capacity=capacity)
     for step in range(plan.steps):
-        shares = [plan.share(step, rank, ranks) for rank in range(ranks)]
+        shares = share(plan.units(step), lengths, ranks)
         assert {len(units) for units in shares} == {math.ceil(len(plan.units(step)) / ranks)}
         units = [unit.tolist() for units in shares for unit in units if len(unit)]
         assert sorted(units) == sorted(unit.tolist() for unit in plan.units(step))

@@ -17,7 +17,14 @@ from sftdata.training.heads import HEADS
 from sftdata.training.isolation import can_pack
 from sftdata.training.loader import Loader
 from sftdata.training.loop import add_gradients
-from sftdata.training.models import add_adapters, fit_config, load_weights, quiet_transformers, read_config
+from sftdata.training.models import (
+    add_adapters,
+    checkpoint_layers,
+    fit_config,
+    load_weights,
+    quiet_transformers,
+    read_config,
+)
 
 CUTS = [(1, 8), (2, 4), (8, 1), (3, 3)]
 LABELLED = (Task.TEXT_CLASSIFICATION, Task.MULTILABEL, Task.TOKEN_CLASSIFICATION)
@@ -235,6 +242,32 @@ def test_adapters_have_the_gradient_of_a_sample_by_sample_loop(task, split, mode
     found = gradients(model)
     assert all("lora" in name or "modules_to_save" in name for name in found)
     assert_same(found, reference_gradients(model, split, loaded.rows, task)[1])
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_layers_computed_twice_give_the_same_gradient(task, split, models, tmp_path, adapted):
+    expected_model, model = load(task, models), load(task, models)
+    with quiet_transformers():
+        checkpoint_layers(model, "tiny")
+    if adapted:
+        lora = settings(tmp_path, tmp_path, lora={"r": 4}).lora
+        with quiet_transformers():
+            torch.manual_seed(1)
+            expected_model = add_adapters(expected_model, lora, task)
+            torch.manual_seed(1)
+            model = add_adapters(model, lora, task)
+    loaded, calls = first_step(Examples(split)), []
+    layer = next(part for part in model.modules() if type(part).__name__ in LAYERS)
+    inner = next(part for part in layer.modules() if isinstance(part, torch.nn.Linear))
+    inner.register_forward_pre_hook(lambda *_: calls.append(1))
+    for either in (expected_model, model):
+        either.train()
+        add_gradients(either, task, loaded.batches, loaded.targets, bf16=False)
+    assert_same(gradients(model), gradients(expected_model))
+    assert len(calls) == 2 * len(loaded.batches), "each layer must really be computed twice"
+
+
+LAYERS = ("BertLayer", "LlamaDecoderLayer", "T5Block")
 
 
 def test_a_model_without_logits_to_keep_has_the_same_gradient(turn_data, models):
