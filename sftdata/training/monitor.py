@@ -1,4 +1,4 @@
-"""What a run tells a person while it runs: a bar or lines on stderr, and a TensorBoard log."""
+"""What a run tells while it runs: a bar or lines on stderr, a TensorBoard log, and JSON lines."""
 
 import sys
 import time
@@ -11,7 +11,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sftdata.training.journal import JOURNAL_NAME, Journal
 from sftdata.training.metrics import Scores
+from sftdata.training.run import LOGS_NAME
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # tensorboard's own imports warn
@@ -22,19 +24,20 @@ class Monitor:
     """Shows progress on stderr and logs scalars; use as a context manager.
 
     Args:
-        logs: directory of the TensorBoard log.
+        directory: of the run, which gets the TensorBoard log and the journal.
         steps: steps of the whole run.
         start: steps taken before.
         progress: a bar (True), nothing (False), or a bar on a terminal and lines elsewhere (None).
         silent: neither show nor log anything, as all ranks but the first.
     """
 
-    def __init__(self, logs: Path, steps: int, start: int, progress: bool | None, *, silent: bool = False) -> None:
+    def __init__(self, directory: Path, steps: int, start: int, progress: bool | None, *, silent: bool = False) -> None:
         progress = False if silent else progress
         bar = sys.stderr.isatty() if progress is None else progress
         self._lines, self._steps = progress is None and not bar, steps
         self._console = Console(stderr=True, force_terminal=True if bar else None)
-        self._writer = None if silent else SummaryWriter(str(logs), purge_step=start + 1)
+        self._writer = None if silent else SummaryWriter(str(directory / LOGS_NAME), purge_step=start + 1)
+        self._journal = None if silent else Journal(directory / JOURNAL_NAME, start)
         self._progress = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -59,6 +62,8 @@ class Monitor:
         self._progress.stop()
         if self._writer:
             self._writer.close()
+        if self._journal:
+            self._journal.close()
 
     def say(self, text: str) -> None:
         """Show a line, unless nothing is wanted."""
@@ -85,6 +90,8 @@ class Monitor:
         if self._writer:
             for name, value in values.items():
                 self._writer.add_scalar(f"{part}/{name}", value, step)
+        if self._journal:
+            self._journal.write(part, step, values)
 
     def restart_clock(self) -> None:
         """Begin a new interval for tokens a second, so that evaluations and checkpoints do not count."""

@@ -43,7 +43,6 @@ from sftdata.training.opening import check_datasets
 from sftdata.training.optimization import make_optimizer
 from sftdata.training.randomness import seed_generators
 from sftdata.training.run import (
-    LOGS_NAME,
     RunRecord,
     TrainResult,
     check_output_dir,
@@ -71,7 +70,7 @@ def train_together(
     copy_from_first(ranks, model.parameters())
     record = describe_run(data, manifest, settings)
     first_does(ranks, lambda: write_run(directory, record))
-    with Monitor(directory / LOGS_NAME, setup.plan.steps, state.step, progress, silent=not ranks.is_first) as monitor:
+    with Monitor(directory, setup.plan.steps, state.step, progress, silent=not ranks.is_first) as monitor:
         for note in notes:
             monitor.say(note)
         if resume:
