@@ -27,6 +27,7 @@ from sftdata.training.fit import TOKENIZER_NAME
 from sftdata.training.folds import find_originals, select_fold
 from sftdata.training.loop import Setup, is_out_of_patience, run_steps
 from sftdata.training.metrics import choose_metric
+from sftdata.training.model_card import write_card
 from sftdata.training.models import (
     add_adapters,
     checkpoint_layers,
@@ -87,7 +88,7 @@ def train_together(
         seconds=time.monotonic() - started,
     )
     ended = record.model_copy(update={"status": "finished", **describe_outcome(result, setup, state)})
-    first_does(ranks, lambda: finish(model, setup, state, data / TOKENIZER_NAME, ended))
+    first_does(ranks, lambda: finish(model, setup, state, data / TOKENIZER_NAME, ended, manifest))
     return result
 
 
@@ -230,9 +231,12 @@ def fit(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor)
         ) from None
 
 
-def finish(model: torch.nn.Module, setup: Setup, state: RunState, tokenizer: Path, record: RunRecord) -> None:
+def finish(
+    model: torch.nn.Module, setup: Setup, state: RunState, tokenizer: Path, record: RunRecord, manifest: Manifest
+) -> None:
     """Save the best weights, or the last where nothing was evaluated, as the model of the run; then say it is done."""
     if state.best_step not in (None, state.step):
         restore_weights(model, checkpoint_path(setup.directory, state.best_step), setup.task)
     save_final(model, setup.directory, base=setup.settings.model, tokenizer=tokenizer)
+    write_card(setup.directory, record, manifest)
     write_run(setup.directory, record)
