@@ -162,12 +162,14 @@ def _size_faults(config: Any, manifest: Manifest) -> list[str]:
 def _length_faults(directory: Path, manifest: Manifest, config: Any, splits: Sequence[str]) -> list[str]:
     limit = longest_input(config)
     filled = [load_split(directory, name) for name in splits if name in manifest.splits and manifest.splits[name].rows]
-    longest = max((int(split.lengths().max()) for split in filled), default=0)
-    if limit is None or longest <= limit:
-        return []
+    found = {"max_length": ("example", max((int(split.lengths().max()) for split in filled), default=0))}
+    if manifest.task == Task.SEQ2SEQ:
+        found["max_target_length"] = ("target", max((int(split.targets().max()) for split in filled), default=0))
     return [
-        f"length: the longest example has {longest} tokens, but the model takes {limit}; "
-        f"set tokenize.max_length to {limit} and prepare again, or choose another model"
+        f"length: the longest {what} has {longest} tokens, but the model takes {limit}; "
+        f"set tokenize.{setting} to {limit} and prepare again, or choose another model"
+        for setting, (what, longest) in found.items()
+        if limit is not None and longest > limit
     ]
 
 

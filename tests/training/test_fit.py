@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 import transformers
 from examples import make_conversations, make_pairs, make_texts, write_jsonl
+from tiny import VOCABULARY, Example, write_dataset
 
 import sftdata
 from sftdata.errors import TrainingError, VerificationError
+from sftdata.records import Task
 from sftdata.training import check_model
 from sftdata.training.fit import check_run
 from sftdata.training.run import RunRecord
@@ -360,3 +362,17 @@ def test_a_run_without_tokenizer_files_is_known_by_its_record(chats, texts, make
     assert task == "  task text_classification, the run was trained with causal_lm"
     assert names.startswith("  label names ('animal', ")
     assert tokenizer.startswith("  tokenizer: the data has sha256:")
+
+
+def test_a_target_longer_than_the_decoder_takes_is_refused(tmp_path):
+    made = [Example([5, 2], [7] * 40 + [2]), Example([5] * 9 + [2], [8, 2])]
+    data = write_dataset(tmp_path / "data", Task.SEQ2SEQ, {"train": made})
+    config = transformers.BartConfig(vocab_size=VOCABULARY, d_model=16, max_position_embeddings=32)
+    config.save_pretrained(tmp_path / "bart")
+    with pytest.raises(
+        TrainingError, match=r"the longest target has 41 tokens, .* set tokenize\.max_target_length"
+    ):
+        check_model(data, tmp_path / "bart")
+    config.max_position_embeddings = 41
+    config.save_pretrained(tmp_path / "bart")
+    assert check_model(data, tmp_path / "bart") is not None
