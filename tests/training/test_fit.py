@@ -369,9 +369,7 @@ def test_a_target_longer_than_the_decoder_takes_is_refused(tmp_path):
     data = write_dataset(tmp_path / "data", Task.SEQ2SEQ, {"train": made})
     config = transformers.BartConfig(vocab_size=VOCABULARY, d_model=16, max_position_embeddings=32)
     config.save_pretrained(tmp_path / "bart")
-    with pytest.raises(
-        TrainingError, match=r"the longest target has 41 tokens, .* set tokenize\.max_target_length"
-    ):
+    with pytest.raises(TrainingError, match=r"the longest target has 41 tokens, .* set tokenize\.max_target_length"):
         check_model(data, tmp_path / "bart")
     config.max_position_embeddings = 41
     config.save_pretrained(tmp_path / "bart")
