@@ -77,6 +77,7 @@ def run_model(model: torch.nn.Module, examples: Examples, *, batch_size: int, bf
             else:
                 targets.append(here.targets if examples.task != Task.TOKEN_CLASSIFICATION else here.targets.flatten())
                 found.append(_read(logits, examples))
+    examples.settle()  # no score is given for a damaged shard
     loss_sum, correct = sums.tolist()
     if not found:
         nothing = np.zeros(0)
