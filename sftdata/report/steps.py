@@ -12,7 +12,7 @@ from sftdata.manifest import read_manifest
 from sftdata.plan import Plan
 from sftdata.report.terminal import origin
 from sftdata.settings.training import TrainSettings
-from sftdata.shards.reader import Split
+from sftdata.shards.reader import Split, load_split
 from sftdata.training.run import RUN_NAME, open_training, plan_run, read_record, refuse_folds
 
 _SHOWN_STEPS = 20
@@ -25,7 +25,21 @@ def data_of(directory: Path) -> Path:
 
 def has_plan(directory: Path) -> bool:
     """Tell whether a directory says how it is trained from: a run, or a dataset whose recipe does."""
-    return _is_run(directory) or read_manifest(directory).recipe.get("train") is not None
+    if _is_run(directory):
+        return read_record(directory).folds is None
+    return _why_no_plan(directory) is None
+
+
+def _why_no_plan(directory: Path) -> str | None:
+    """Say why a dataset alone does not tell which rows make which step; None where it does."""
+    settings = read_manifest(directory).recipe.get("train")
+    if settings is None:
+        return "has no `train` part, so it has no steps"
+    if settings.get("mix"):
+        return "mixes in other datasets"
+    if settings.get("fold") is None and load_split(directory).has_folds:
+        return "has folds, each of which is trained by a run of its own"
+    return None
 
 
 def _is_run(directory: Path) -> bool:
@@ -48,11 +62,9 @@ def find_plan(directory: Path) -> tuple[tuple[Split, ...], Plan]:
         except VerificationError as cause:
             raise TrainingError(f"{directory} was trained from {record.data}: {cause}") from None
         return splits, plan_run(splits, record.settings)
-    settings = read_manifest(directory).recipe.get("train")
-    if settings is None or settings.get("mix"):
-        why = "mixes in other datasets" if settings else "has no `train` part, so it has no steps"
+    if why := _why_no_plan(directory):
         raise UsageError(f"the recipe of {directory} {why}. Name the directory of a run instead.")
-    planned = TrainSettings.model_validate(settings)
+    planned = TrainSettings.model_validate(read_manifest(directory).recipe["train"])
     splits = open_training(directory, planned)
     return splits, plan_run(splits, planned)
 

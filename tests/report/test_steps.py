@@ -69,6 +69,20 @@ def test_a_dataset_without_a_train_part_has_no_steps(tmp_path, chat_recipe):
         find_plan(tmp_path / "out")
 
 
+@pytest.mark.parametrize(("fold", "planned"), [(None, False), (1, True)])
+def test_a_dataset_with_folds_has_no_steps_but_those_of_a_fold(tmp_path, chat_recipe, fold, planned):
+    recipe = chat_recipe(train=TRAIN | {"fold": fold}, split={"folds": 3})
+    sftdata.prepare(sftdata.load_recipe(recipe))
+    assert has_plan(tmp_path / "out") == planned
+    if not planned:
+        with pytest.raises(UsageError, match="has folds, each of which is trained by a run of its own"):
+            find_plan(tmp_path / "out")
+        return
+    (split,), plan = find_plan(tmp_path / "out")
+    seen = {row for units in plan.iterate() for unit in units for row in unit.tolist()}
+    assert seen == {row for row, home in enumerate(split.folds().tolist()) if home != fold}
+
+
 def test_a_run_whose_data_is_gone_says_where_it_was(tmp_path):
     record = tmp_path / "sftdata_run.json"
     record.write_text(
