@@ -19,8 +19,8 @@ from sftdata.training.folds import FoldScore, average_folds, count_folds, find_o
 from sftdata.training.label_errors import find_label_errors, write_label_errors
 from sftdata.training.metrics import LOWER_IS_BETTER, Scores
 from sftdata.training.models import choose_device, quiet_transformers, uses_bf16
-from sftdata.training.predictions import write_predictions
-from sftdata.training.run import RunRecord, TrainResult, check_output_dir, read_run, write_run
+from sftdata.training.out_of_fold import write_predictions
+from sftdata.training.run import RunRecord, TrainResult, check_output_dir, digest_data, fold_path, read_run, write_run
 from sftdata.training.scoring import Outputs, run_model, score
 from sftdata.training.session import describe_run, open_held, train_together
 
@@ -47,7 +47,8 @@ def cross_validate(
     started, directory, split = time.monotonic(), Path(settings.output_dir), load_split(data)
     count = count_folds(split.folds())
     first_does(ranks, lambda: check_output_dir(directory, resume=resume))
-    record = describe_run(data, split.manifest, settings).model_copy(update={"folds": count})
+    record = describe_run(data, split.manifest, settings, digest_data(split.manifest))
+    record = record.model_copy(update={"folds": count})
     first_does(ranks, lambda: write_run(directory, record))
     results = [
         train_together(data, fold_settings(settings, number), ranks, resume=resume, progress=progress)
@@ -71,11 +72,6 @@ def cross_validate(
 def fold_settings(settings: TrainSettings, number: int) -> TrainSettings:
     """Return the settings of the run of one fold, which stands in `output_dir/fold-NUMBER`."""
     return settings.model_copy(update={"fold": number, "output_dir": str(fold_path(settings.output_dir, number))})
-
-
-def fold_path(directory: str | Path, number: int) -> Path:
-    """Return where the run of a fold stands."""
-    return Path(directory) / f"fold-{number}"
 
 
 def summarize(split: Split, record: RunRecord, directory: Path) -> dict[str, FoldScore]:

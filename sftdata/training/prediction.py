@@ -20,7 +20,7 @@ from sftdata.training.generation import write_tokens
 from sftdata.training.heads import takes
 from sftdata.training.metrics import choose_labels, find_scheme, find_spans
 from sftdata.training.models import choose_device, quiet_transformers, read_config
-from sftdata.training.run import RunRecord, read_run
+from sftdata.training.run import RunRecord, fold_path, read_run
 
 RESPONSE_TOKENS = 64
 """Most tokens of a response, where nobody says how many."""
@@ -86,9 +86,10 @@ def find_members(run: Path, record: RunRecord) -> list[Path]:
         return [run]
     if record.task in _WRITTEN:
         raise UsageError(
-            f"{run} has a model for each of {record.folds} folds, which cannot write together. Name one: {run}/fold-0"
+            f"{run} has a model for each of {record.folds} folds, which cannot write together. "
+            f"Name one: {fold_path(run, 0)}"
         )
-    return [run / f"fold-{number}" for number in range(record.folds)]
+    return [fold_path(run, number) for number in range(record.folds)]
 
 
 def _find_together(

@@ -196,6 +196,11 @@ def read_run(directory: Path) -> RunRecord:
     return record
 
 
+def fold_path(directory: str | Path, number: int) -> Path:
+    """Return where the run of a fold stands in a cross-validation."""
+    return Path(directory) / f"fold-{number}"
+
+
 def refuse_folds(directory: Path, record: RunRecord) -> None:
     """Refuse a cross-validation where one model, or one order of rows, is wanted.
 
@@ -204,7 +209,7 @@ def refuse_folds(directory: Path, record: RunRecord) -> None:
     """
     if record.folds is not None:
         what = f"{directory} is a cross-validation of {record.folds} folds"
-        raise UsageError(f"{what}. Name one of its runs: {directory}/fold-0")
+        raise UsageError(f"{what}. Name one of its runs: {fold_path(directory, 0)}")
 
 
 def check_output_dir(directory: Path, *, resume: bool) -> None:

@@ -69,7 +69,7 @@ def train_together(
     resumed_from = state.step or None
     model = build_model(settings, config, manifest)
     copy_from_first(ranks, model.parameters())
-    record = describe_run(data, manifest, settings)
+    record = describe_run(data, manifest, settings, setup.identity["data"])
     first_does(ranks, lambda: write_run(directory, record))
     with Monitor(directory, setup.plan.steps, state.step, progress, silent=not ranks.is_first) as monitor:
         for note in notes:
@@ -194,8 +194,8 @@ def build_model(settings: TrainSettings, config: Any, manifest: Manifest) -> tor
     return model.to(choose_device(settings.device))
 
 
-def describe_run(data: Path, manifest: Manifest, settings: TrainSettings) -> RunRecord:
-    """Return the record of a run that begins."""
+def describe_run(data: Path, manifest: Manifest, settings: TrainSettings, digest: str) -> RunRecord:
+    """Return the record of a run that begins; `digest` is of all that it learns from."""
     return RunRecord(
         version=sftdata.__version__,
         status="running",
@@ -205,7 +205,7 @@ def describe_run(data: Path, manifest: Manifest, settings: TrainSettings) -> Run
         base_model=settings.model,
         settings=settings,
         data=str(data),
-        data_digest=digest_data(manifest),
+        data_digest=digest,
         tokenizer_digest=manifest.tokenizer.digest,
     )
 

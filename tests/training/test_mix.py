@@ -1,5 +1,6 @@
 """Several prepared datasets in one run."""
 
+import json
 import shutil
 from collections import Counter
 
@@ -9,10 +10,12 @@ import torch
 from tiny import LABELS, random_classes, random_turns, settings, weights, write_dataset
 
 from sftdata.errors import TrainingError
+from sftdata.manifest import read_manifest
 from sftdata.records import Task
 from sftdata.report.steps import find_plan
 from sftdata.training import loop, train
 from sftdata.training.checkpoint import list_checkpoints
+from sftdata.training.run import digest_data, read_run
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,14 @@ def test_another_share_is_another_run(turn_data, other_turns, tiny_llama, tmp_pa
     again = mixed(tiny_llama, tmp_path / "run", other_turns, epochs=1, weight=3.0)
     with pytest.raises(TrainingError, match="plan: the checkpoint has"):
         train(turn_data, again, resume=True, progress=False)
+
+
+def test_the_record_and_the_checkpoints_have_the_digest_of_all_data(turn_data, other_turns, tiny_llama, tmp_path):
+    train(turn_data, mixed(tiny_llama, tmp_path / "run", other_turns, max_steps=1), progress=False)
+    state = json.loads((tmp_path / "run" / "checkpoint-1" / "state.json").read_text())
+    both = digest_data(read_manifest(turn_data), [read_manifest(other_turns)])
+    assert read_run(tmp_path / "run").data_digest == state["identity"]["data"] == both
+    assert both != digest_data(read_manifest(turn_data))
 
 
 def test_datasets_that_do_not_go_together_are_named_with_all_differences(class_data, tiny_bert, tmp_path):
