@@ -6,6 +6,8 @@ A directory without a manifest is an unfinished run, whatever else lies in it.
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +124,20 @@ def digest_text(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_aside(path: Path, text: str) -> None:
-    """Write a small text file so that at any moment it is whole or not there."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write a file to, which takes the place of `path` once it is on the disk: whole or not there."""
     aside = path.with_name(path.name + ".tmp")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
+    yield aside
+    with aside.open("rb") as file:
         os.fsync(file.fileno())
     aside.replace(path)
+
+
+def write_aside(path: Path, text: str) -> None:
+    """Write a small text file so that at any moment it is whole or not there."""
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def read_manifest(directory: str | Path) -> Manifest:

@@ -1,8 +1,6 @@
 """The folder of an export: made beside its place, and put there by a rename when it is whole."""
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from typing import Any
 
 from sftdata.errors import OutputError
 from sftdata.manifest import MANIFEST_NAME
+from sftdata.shards.directory import lock, told_plainly
 
 EXPORT_NAME = "export.json"
 """Says of an export what it holds, and that it is ours to replace."""
@@ -27,10 +26,9 @@ def open_export(out: Path) -> Iterator[Path]:
     """
     out = out.resolve()
     aside = out.with_name(f".{out.name}.sftdata-unfinished")
-    with _told_plainly(out, aside):
+    with told_plainly(out, aside, "No export was made"):
         _refuse_foreign(out)
-        aside.mkdir(parents=True, exist_ok=True)
-        with _locked(aside, out):
+        with lock(aside, out):
             _put_back(aside, out)
             try:
                 (aside / "new").mkdir()
@@ -49,31 +47,6 @@ def _put_back(aside: Path, out: Path) -> None:
         (aside / "old").rename(out)
     for leftover in ("new", "old"):
         shutil.rmtree(aside / leftover, ignore_errors=True)
-
-
-@contextmanager
-def _locked(aside: Path, out: Path) -> Iterator[None]:
-    with (aside / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"another run is writing to {out}; wait for it, or choose another directory") from None
-        yield
-
-
-@contextmanager
-def _told_plainly(out: Path, aside: Path) -> Iterator[None]:
-    """Say of a failure to write where it was and what is left; a full disk itself does not say where it is."""
-    try:
-        yield
-    except OSError as failure:
-        if failure.filename is not None and not Path(failure.filename).is_relative_to(aside):
-            raise
-        reason = os.strerror(failure.errno) if failure.errno else failure
-        raise OutputError(
-            f"{out} cannot be written: {reason}. No export was made, and an old one is as it "
-            "was. Make room or choose another directory, and run it again."
-        ) from failure
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -1,12 +1,11 @@
 """Write what `datasets.load_from_disk` opens, with columns that stay out of a trainer's way."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 
-from sftdata.shards.layout import dataset_files
+from sftdata.shards.layout import dataset_files, shard_names
 
 FILE_SIZE = 256 * 10**6
 """Most bytes of one file; a single batch may be larger."""
@@ -29,14 +28,11 @@ def write_saved(
     directory = folder / name
     directory.mkdir()
     parts, rows = _write_parts(directory, schema, batches)
-    files = [f"data-{i:05d}-of-{len(parts):05d}.arrow" for i in range(len(parts))]
+    files = shard_names(len(parts))
     for part, file in zip(parts, files, strict=True):
         part.rename(directory / file)
-    for file, text in dataset_files(schema, name, files, fingerprint).items():
-        document = json.loads(text)
-        if file == "state.json":
-            document["_format_columns"] = shown
-        (directory / file).write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    for file, text in dataset_files(schema, name, files, fingerprint, shown).items():
+        (directory / file).write_text(text, encoding="utf-8")
     return rows
 
 

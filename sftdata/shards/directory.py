@@ -44,10 +44,10 @@ def open_output(directory: Path) -> Iterator[Path]:
         OutputError: when `directory` holds something that is not ours, another run is at work in it, or it cannot be
             written, as on a full disk.
     """
-    with _told_plainly(directory):
+    with told_plainly(directory, directory, "No new dataset was made"):
         _refuse_foreign(directory)
         work = directory / UNFINISHED_NAME
-        with _lock(work):
+        with lock(work, directory):
             _take_back(work)
             _empty(work, keep={"lock"})
             try:
@@ -78,7 +78,7 @@ def publish(work: Path, manifest: Manifest) -> None:
     for name in new_names:
         if name not in old_names and os.path.lexists(directory / name):
             raise OutputError(f"{directory / name} is in the way and not of the old dataset; move it elsewhere")
-        _flush(work / name)
+        flush(work / name)
     old.mkdir()
     write_aside(work / MANIFEST_NAME, manifest.to_json())
     _flush_folder(work)
@@ -159,8 +159,10 @@ def _refuse_foreign(directory: Path) -> None:
         )
 
 
-def _lock(work: Path) -> TextIO:
-    """Make the work folder and lock it for as long as this process lives; close what is returned to let go of it.
+def lock(work: Path, place: Path) -> TextIO:
+    """Make the folder in which a run works on what goes to `place`, and lock it for as long as this process lives.
+
+    Close what is returned to let go of it.
 
     Raises:
         OutputError: when another run has it.
@@ -168,41 +170,49 @@ def _lock(work: Path) -> TextIO:
     while True:
         work.mkdir(parents=True, exist_ok=True)
         try:
-            lock = (work / "lock").open("w")
+            held = (work / "lock").open("w")
         except FileNotFoundError:  # a run that has just ended took the folder with it
             continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
-            raise OutputError(
-                f"another run is writing to {work.parent}; wait for it, or choose another directory"
-            ) from None
-        if os.fstat(lock.fileno()).st_nlink:
-            return lock
-        lock.close()  # the file that we have locked is no longer that in the folder
+            held.close()
+            raise OutputError(f"another run is writing to {place}; wait for it, or choose another directory") from None
+        if os.fstat(held.fileno()).st_nlink:
+            return held
+        held.close()  # the file that we have locked is no longer that in the folder
 
 
 @contextmanager
-def _told_plainly(directory: Path) -> Iterator[None]:
-    """Say of a failure to write where it was and what is left; a full disk itself does not say where it is."""
+def told_plainly(place: Path, within: Path, outcome: str) -> Iterator[None]:
+    """Say of a failure to write where it was and what is left; a full disk itself does not say where it is.
+
+    Args:
+        place: what could not be written.
+        within: a failure at a path elsewhere is none of ours.
+        outcome: what was not made.
+
+    Raises:
+        OutputError: with what the disk said.
+    """
     try:
         yield
     except OSError as failure:
         named = failure.filename
-        if not Path(str(named)).is_relative_to(directory) if named else failure.errno not in _DISK:
+        if not Path(str(named)).is_relative_to(within) if named else failure.errno not in _DISK:
             raise
-        reason = failure.strerror or str(failure).partition(" (os error")[0]
+        # what Arrow says beside the number is longer, and polars says no number
+        reason = os.strerror(failure.errno) if failure.errno else str(failure).partition(" (os error")[0]
         raise OutputError(
-            f"{directory} cannot be written: {reason}. No new dataset was made, and an old one is "
+            f"{place} cannot be written: {reason}. {outcome}, and an old one is "
             "as it was. Make room or choose another directory, and run it again."
         ) from failure
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Write a file, or a folder with all in it, through to the disk."""
     for inner in path.iterdir() if path.is_dir() else ():
-        _flush(inner)
+        flush(inner)
     if path.is_dir():
         _flush_folder(path)
         return

@@ -76,14 +76,24 @@ def _features(schema: pa.Schema) -> Any:
         return None
 
 
-def dataset_files(schema: pa.Schema, split: str, shards: list[str], fingerprint: str) -> dict[str, str]:
-    """Return the name and content of the two files beside a split's shards, for `datasets.load_from_disk`."""
+def shard_names(count: int) -> list[str]:
+    """Return what the shards of a split are called, in order."""
+    return [f"data-{number:05d}-of-{count:05d}.arrow" for number in range(count)]
+
+
+def dataset_files(
+    schema: pa.Schema, split: str, shards: list[str], fingerprint: str, shown: list[str] | None = None
+) -> dict[str, str]:
+    """Return the name and content of the two files beside a split's shards, for `datasets.load_from_disk`.
+
+    Of a row only the columns `shown` are given to whoever reads it; all where it is None.
+    """
     info = {"citation": "", "description": "", "homepage": "", "license": ""}
     info |= json.loads(schema.metadata[b"huggingface"])["info"]
     state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in shards],
         "_fingerprint": fingerprint,
-        "_format_columns": None,
+        "_format_columns": shown,
         "_format_kwargs": {},
         "_format_type": None,
         "_output_all_columns": False,

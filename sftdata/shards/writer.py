@@ -9,7 +9,7 @@ import pyarrow as pa
 from sftdata.manifest import ShardRecord, SplitRecord
 from sftdata.records import Task
 from sftdata.shards.index import Counts, count_examples, index_path, index_schema
-from sftdata.shards.layout import dataset_files
+from sftdata.shards.layout import dataset_files, shard_names
 
 
 class _DigestingFile:
@@ -99,7 +99,7 @@ class SplitWriter:
         self._finish_shard()
         self._index.close()
         self._index_file.close()
-        names = [f"data-{i:05d}-of-{len(self._shards):05d}.arrow" for i in range(len(self._shards))]
+        names = shard_names(len(self._shards))
         for position, name in enumerate(names):
             self._part(position).rename(self._directory / name)
         fingerprint = hashlib.sha256("".join(digest for *_, digest in self._shards).encode()).hexdigest()[:16]

@@ -6,7 +6,6 @@ learning rate is a function of the step and needs no state.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ import torch
 
 from sftdata.errors import TrainingError
 from sftdata.records import Task
+from sftdata.shards.directory import flush
 from sftdata.training.distributed import Ranks
 from sftdata.training.models import restore_weights
 from sftdata.training.randomness import restore_random_states, seed_generators
@@ -84,19 +84,12 @@ def write_checkpoint(
     model.save_pretrained(aside)
     torch.save({"optimizer": optimizer.state_dict(), "random": list(random)}, aside / _OPTIMIZER)
     (aside / _STATE).write_text(json.dumps({"state": asdict(state), "identity": identity}, indent=2), encoding="utf-8")
-    _flush(aside)
+    flush(aside)
     shutil.rmtree(final, ignore_errors=True)  # a remnant that is not whole
     aside.rename(final)
     for step in list_checkpoints(directory)[:-keep]:
         if step != state.best_step:
             shutil.rmtree(checkpoint_path(directory, step))
-
-
-def _flush(directory: Path) -> None:
-    for path in [*directory.iterdir(), directory]:
-        handle = os.open(path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
 
 
 def read_state(directory: Path, step: int, identity: dict[str, Any]) -> RunState:

@@ -9,7 +9,6 @@ The probabilities must be out-of-fold: a model has seen the labels of its own tr
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sftdata.errors import TrainingError
+from sftdata.manifest import replacing
 
 Probabilities = NDArray[np.floating]
 """Of each class, shape `[rows, classes]`; rows need not add up to one."""
@@ -163,12 +163,8 @@ def write_label_errors(
         row_ids: of the rows found, in the order of `errors`.
         files: paths of the source files by the part of a row id before the colon, as in `manifest.inputs`.
     """
-    aside = path.with_name(path.name + ".tmp")
-    with aside.open("w", encoding="utf-8") as file:
+    with replacing(path) as aside, aside.open("w", encoding="utf-8") as file:
         file.writelines(_lines(errors, names, row_ids, files))
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def _lines(

@@ -1,6 +1,5 @@
 """Write down what models said of rows that they have not seen."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sftdata.manifest import replacing
 from sftdata.records import Task
 from sftdata.training.metrics import choose_labels
 from sftdata.training.run import RunRecord
@@ -49,11 +49,8 @@ def write_predictions(
     frame = frame.with_columns(**told)
     if found.ndim == 2:
         frame = frame.with_columns(probabilities=pl.Series(found.astype(np.float32)).arr.to_list())
-    aside = path.with_name(path.name + ".tmp")
-    frame.write_parquet(aside)
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
+    with replacing(path) as aside:
+        frame.write_parquet(aside)
 
 
 def _list(names: NDArray[Any], chosen: NDArray[np.bool_]) -> pl.Series:

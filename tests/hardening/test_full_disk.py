@@ -262,7 +262,7 @@ def test_a_folder_that_cannot_be_flushed_is_no_failure_but_a_disk_that_fails_is(
         return fsync
 
     monkeypatch.setattr(os, "fsync", fail(errno.EINVAL))
-    directory._flush(tmp_path)
+    directory.flush(tmp_path)
     monkeypatch.setattr(os, "fsync", fail(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
-        directory._flush(tmp_path)
+        directory.flush(tmp_path)
