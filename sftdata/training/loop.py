@@ -22,7 +22,7 @@ from sftdata.training.checkpoint import RunState, write_checkpoint
 from sftdata.training.distributed import GradientSum, Ranks, add_up, first_does, gather_all
 from sftdata.training.examples import Examples
 from sftdata.training.generation import score_writing
-from sftdata.training.heads import HEADS
+from sftdata.training.heads import HEADS, Loss
 from sftdata.training.isolation import can_pack
 from sftdata.training.loader import LoadedStep, Loader
 from sftdata.training.metrics import GENERATED, METRICS, is_better
@@ -93,11 +93,11 @@ def run_steps(
     taken: list[Step] = []
     if is_out_of_patience(setup, state):
         return
-    sum_gradients = GradientSum(setup.ranks, _trained_weights(optimizer))
+    sum_gradients, loss = GradientSum(setup.ranks, _trained_weights(optimizer)), make_loss(model, setup)
     for loaded in make_loader(model, setup, state, monitor):
         rate = learning_rate(state.step, setup.plan.steps, setup.settings)
         set_learning_rate(optimizer, rate)
-        taken.append(take_step(model, optimizer, setup, loaded, sum_gradients))
+        taken.append(take_step(model, optimizer, setup, loaded, loss, sum_gradients))
         state.step += 1
         monitor.advance(loaded.tokens)
         if state.step % setup.settings.log_steps == 0 or _is_milestone(setup, state.step):
@@ -130,6 +130,12 @@ def make_loader(model: torch.nn.Module, setup: Setup, state: RunState, monitor: 
     )
 
 
+def make_loss(model: torch.nn.Module, setup: Setup) -> Loss:
+    """Bring what the loss needs onto the model's device, once for all steps."""
+    weights, device = setup.class_weights, next(model.parameters()).device
+    return Loss(class_weights=None if weights is None else torch.tensor(weights, device=device))
+
+
 def _trained_weights(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [weight for group in optimizer.param_groups for weight in group["params"]]
 
@@ -139,13 +145,12 @@ def take_step(
     optimizer: torch.optim.Optimizer,
     setup: Setup,
     loaded: LoadedStep,
+    loss: Loss,
     sum_gradients: GradientSum,
 ) -> Step:
     """Take one optimiser step over these micro-batches, and those of the other ranks."""
     model.train()
-    loss_sum = add_gradients(
-        model, setup.task, loaded.batches, loaded.targets, bf16=setup.bf16, class_weights=setup.class_weights
-    )
+    loss_sum = add_gradients(model, setup.task, loaded.batches, loaded.targets, loss, bf16=setup.bf16)
     sum_gradients()
     norm = torch.nn.utils.clip_grad_norm_(_trained_weights(optimizer), setup.settings.max_grad_norm)
     optimizer.step()
@@ -158,26 +163,26 @@ def add_gradients(
     task: Task,
     batches: Sequence[Batch],
     targets: int,
+    loss: Loss,
     *,
     bf16: bool,
-    class_weights: Sequence[float] | None = None,
 ) -> torch.Tensor:
     """Add the gradient of the sum of the loss over these micro-batches, divided by `targets`: those of the whole step.
 
-    Weights of classes multiply the loss of an example; the mean is still one over examples, so that an example
-    counts the same whatever step it falls into.
+    Weights multiply the loss of a target; the mean is still one over targets, so that an example counts the same
+    whatever step it falls into.
 
     Returns:
         The sum of the loss over the targets: a float32 scalar on the model's device.
     """
     device = next(model.parameters()).device
     total = torch.zeros((), device=device)
-    weights = None if class_weights is None else torch.tensor(class_weights, device=device)
     for batch in batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss, _ = HEADS[task](model, batch.to(device), weights)
-        (loss / targets).backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
+            losses, _ = HEADS[task](model, batch.to(device), loss)
+        loss_sum = losses.sum()
+        (loss_sum / targets).backward()  # type: ignore[no-untyped-call]
+        total += loss_sum.detach()
     return total
 
 

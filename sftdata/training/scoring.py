@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sftdata.plan import budget_batches
 from sftdata.records import IGNORE_INDEX, Task
 from sftdata.training.examples import Examples, Ints
-from sftdata.training.heads import HEADS
+from sftdata.training.heads import HEADS, Loss
 from sftdata.training.metrics import (
     Scores,
     score_classes,
@@ -70,8 +70,8 @@ def run_model(model: torch.nn.Module, examples: Examples, *, batch_size: int, bf
             here = examples.gather(rows)
             there = here.to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                loss, logits = HEADS[examples.task](model, there, None)
-            sums[0] += loss
+                losses, logits = HEADS[examples.task](model, there, Loss())
+            sums[0] += losses.sum()
             if examples.task in _WRITING:
                 sums[1] += (logits.argmax(dim=-1) == there.targets.flatten()).sum()
             else:

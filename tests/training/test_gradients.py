@@ -13,7 +13,7 @@ from sftdata.plan import make_plan
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
 from sftdata.training.examples import Examples
-from sftdata.training.heads import HEADS
+from sftdata.training.heads import HEADS, Loss
 from sftdata.training.isolation import can_pack
 from sftdata.training.loader import Loader
 from sftdata.training.loop import add_gradients
@@ -116,7 +116,7 @@ def test_a_step_has_the_gradient_of_a_sample_by_sample_loop(task, split, models,
     assert len(set(examples.lengths[loaded.rows])) > 3, "lengths must vary"
     by_tokens = task in (Task.CAUSAL_LM, Task.SEQ2SEQ, Task.TOKEN_CLASSIFICATION)
     assert not by_tokens or len(set(examples.targets[loaded.rows])) > 3, "trained tokens must vary"
-    loss = add_gradients(model, task, loaded.batches, loaded.targets, bf16=False)
+    loss = add_gradients(model, task, loaded.batches, loaded.targets, Loss(), bf16=False)
     found = gradients(model)
     expected_loss, expected = reference_gradients(model, split, loaded.rows, task)
     assert loss.item() == pytest.approx(expected_loss, rel=1e-5)
@@ -136,14 +136,14 @@ def test_the_gradients_of_all_ranks_add_up_to_that_of_one(task, split, models, r
         for rank in range(ranks)
     ]
     for loaded in parts:  # gradients add up in the model
-        add_gradients(model, task, loaded.batches, loaded.targets, bf16=False)
+        add_gradients(model, task, loaded.batches, loaded.targets, Loss(), bf16=False)
     found = gradients(model)
     assert_same(found, reference_gradients(model, split, parts[0].rows, task)[1])
 
 
 def test_a_filler_adds_nothing(task, split, models):
     model, examples = load(task, models), Examples(split)
-    loss = add_gradients(model, task, [examples.gather(np.zeros(0, np.int64))], 5, bf16=False)
+    loss = add_gradients(model, task, [examples.gather(np.zeros(0, np.int64))], 5, Loss(), bf16=False)
     assert loss.item() == 0
     assert all(not gradient.any() for gradient in gradients(model).values())
     assert len(gradients(model)) > 4, "every weight takes part, so that ranks can add theirs"
@@ -157,14 +157,14 @@ def test_packed_equals_unpacked_in_logits_and_gradient(task_data, models, attent
     model.set_attn_implementation(attention)
     loaded = first_step(examples, capacity=CAPACITY, packed=True, fixed=fixed)
     assert min(len(batch.rows) for batch in loaded.batches) > 3, "packs must hold several examples"
-    loss = add_gradients(model, task, loaded.batches, loaded.targets, bf16=False)
+    loss = add_gradients(model, task, loaded.batches, loaded.targets, Loss(), bf16=False)
     found = gradients(model)
     expected_loss, expected = reference_gradients(model, split, loaded.rows, task)
     assert loss.item() == pytest.approx(expected_loss, rel=1e-5)
     assert_same(found, expected)
     batch = loaded.batches[0]
-    packed = HEADS[task](model, batch, None)[1]
-    alone = [HEADS[task](model, examples.gather(np.array([row])), None)[1] for row in batch.rows]
+    packed = HEADS[task](model, batch, Loss())[1]
+    alone = [HEADS[task](model, examples.gather(np.array([row])), Loss())[1] for row in batch.rows]
     trained = int((batch.targets != -100).sum())
     torch.testing.assert_close(packed[:trained], torch.cat(alone), rtol=1e-4, atol=1e-5)
 
@@ -176,7 +176,7 @@ def test_attention_across_examples_would_be_noticed(task_data, models):
     loaded = first_step(examples, capacity=CAPACITY, packed=True)
     for batch in loaded.batches:
         batch.position_ids.copy_(torch.arange(batch.position_ids.shape[1]))
-    add_gradients(model, task, loaded.batches, loaded.targets, bf16=False)
+    add_gradients(model, task, loaded.batches, loaded.targets, Loss(), bf16=False)
     found = gradients(model)
     with pytest.raises(AssertionError):
         assert_same(found, reference_gradients(model, split, loaded.rows, task)[1])
@@ -208,7 +208,9 @@ def test_weights_of_classes_multiply_the_loss_of_each_example(task, split, model
     model, examples = load(task, models), Examples(split)
     weights = tuple(0.25 + number for number in range(len(LABELS)))
     loaded = first_step(examples, batch_size=batch_size, accumulate=accumulate)
-    loss = add_gradients(model, task, loaded.batches, loaded.targets, bf16=False, class_weights=weights)
+    loss = add_gradients(
+        model, task, loaded.batches, loaded.targets, Loss(class_weights=torch.tensor(weights)), bf16=False
+    )
     found = gradients(model)
     expected_loss, expected = reference_gradients(model, split, loaded.rows, task, weights)
     assert loss.item() == pytest.approx(expected_loss, rel=1e-5)
@@ -223,8 +225,8 @@ def test_a_mean_over_micro_batches_would_be_noticed(turn_data, models):
     model, examples = load(Task.CAUSAL_LM, models), Examples(split)
     loaded = first_step(examples)
     for batch in loaded.batches:
-        loss, _ = HEADS[Task.CAUSAL_LM](model, batch, None)
-        (loss / int(examples.targets[batch.rows].sum()) / len(loaded.batches)).backward()
+        losses, _ = HEADS[Task.CAUSAL_LM](model, batch, Loss())
+        (losses.sum() / int(examples.targets[batch.rows].sum()) / len(loaded.batches)).backward()
     found = gradients(model)
     with pytest.raises(AssertionError):
         assert_same(found, reference_gradients(model, split, loaded.rows, Task.CAUSAL_LM)[1])
@@ -238,7 +240,7 @@ def test_adapters_have_the_gradient_of_a_sample_by_sample_loop(task, split, mode
         if "lora_B" in name:  # zero at first, which would make the gradient of lora_A zero
             torch.nn.init.normal_(weight, std=0.1)
     loaded = first_step(Examples(split))
-    add_gradients(model, task, loaded.batches, loaded.targets, bf16=False)
+    add_gradients(model, task, loaded.batches, loaded.targets, Loss(), bf16=False)
     found = gradients(model)
     assert all("lora" in name or "modules_to_save" in name for name in found)
     assert_same(found, reference_gradients(model, split, loaded.rows, task)[1])
@@ -262,7 +264,7 @@ def test_layers_computed_twice_give_the_same_gradient(task, split, models, tmp_p
     inner.register_forward_pre_hook(lambda *_: calls.append(1))
     for either in (expected_model, model):
         either.train()
-        add_gradients(either, task, loaded.batches, loaded.targets, bf16=False)
+        add_gradients(either, task, loaded.batches, loaded.targets, Loss(), bf16=False)
     assert_same(gradients(model), gradients(expected_model))
     assert len(calls) == 2 * len(loaded.batches), "each layer must really be computed twice"
 
@@ -283,7 +285,7 @@ def test_a_model_without_logits_to_keep_has_the_same_gradient(turn_data, models)
 
     plain, loaded = Plain(copy.deepcopy(model)), first_step(examples, batch_size=4, accumulate=2)
     for either in (model, plain):
-        add_gradients(either, Task.CAUSAL_LM, loaded.batches, loaded.targets, bf16=False)
+        add_gradients(either, Task.CAUSAL_LM, loaded.batches, loaded.targets, Loss(), bf16=False)
     assert_same({name.removeprefix("inner."): grad for name, grad in gradients(plain).items()}, gradients(model))
 
 
@@ -293,7 +295,7 @@ def test_the_head_runs_only_where_a_trained_token_is_predicted(turn_data, models
     seen, rows = [], np.array([0, 1])
     model.lm_head.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))
     batch = examples.gather_packs(rows) if packed else examples.gather(rows)
-    HEADS[Task.CAUSAL_LM](model, batch, None)
+    HEADS[Task.CAUSAL_LM](model, batch, Loss())
     assert seen == [len(batch.positions)]
     assert len(batch.positions) < batch.input_ids.shape[1]
     assert not packed or seen == [examples.targets[rows].sum()], "in packs at no position too many"
@@ -302,8 +304,8 @@ def test_the_head_runs_only_where_a_trained_token_is_predicted(turn_data, models
 def test_bfloat16_leaves_the_weights_and_gradients_in_float32(turn_data, models):
     model, examples = load(Task.CAUSAL_LM, models), Examples(load_split(turn_data))
     loaded = first_step(examples, batch_size=4, accumulate=2)
-    exact = add_gradients(copy.deepcopy(model), Task.CAUSAL_LM, loaded.batches, loaded.targets, bf16=False)
-    loss = add_gradients(model, Task.CAUSAL_LM, loaded.batches, loaded.targets, bf16=True)
+    exact = add_gradients(copy.deepcopy(model), Task.CAUSAL_LM, loaded.batches, loaded.targets, Loss(), bf16=False)
+    loss = add_gradients(model, Task.CAUSAL_LM, loaded.batches, loaded.targets, Loss(), bf16=True)
     assert loss.dtype == torch.float32
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert {gradient.dtype for gradient in gradients(model).values()} == {torch.float32}
@@ -318,6 +320,6 @@ def test_a_decoder_classifies_alike_padded_and_alone(class_data, tiny_llama):
     with quiet_transformers():
         model = load_weights(str(tiny_llama), config, Task.TEXT_CLASSIFICATION)
     assert isinstance(model, transformers.LlamaForSequenceClassification)
-    _, logits = HEADS[Task.TEXT_CLASSIFICATION](model, Examples(split).gather(rows), None)
+    _, logits = HEADS[Task.TEXT_CLASSIFICATION](model, Examples(split).gather(rows), Loss())
     alone = [model(input_ids=torch.tensor([split[int(row)]["input_ids"]])).logits[0] for row in rows]
     torch.testing.assert_close(logits, torch.stack(alone), rtol=1e-4, atol=1e-5)

@@ -8,7 +8,7 @@ from sftdata.report.steps import find_plan
 from sftdata.shards.reader import load_split
 from sftdata.training import open_loader, train
 from sftdata.training.examples import Examples
-from sftdata.training.heads import HEADS
+from sftdata.training.heads import HEADS, Loss
 from sftdata.training.models import load_weights, quiet_transformers, read_config
 
 
@@ -30,9 +30,9 @@ def test_its_losses_are_divided_by_the_targets_of_the_step(turn_data, tiny_llama
     torch.manual_seed(0)
     with quiet_transformers():
         model = load_weights(str(tiny_llama), read_config(str(tiny_llama)), "causal_lm")
-    found = sum(HEADS["causal_lm"](model, batch, None)[0].item() for batch in loaded.batches) / loaded.targets
+    found = sum(HEADS["causal_lm"](model, batch, Loss())[0].sum().item() for batch in loaded.batches) / loaded.targets
     examples = Examples(load_split(turn_data))
-    alone = [HEADS["causal_lm"](model, examples.gather(np.array([row])), None)[0].item() for row in loaded.rows]
+    alone = [HEADS["causal_lm"](model, examples.gather(np.array([row])), Loss())[0].sum().item() for row in loaded.rows]
     assert found == pytest.approx(sum(alone) / examples.targets[loaded.rows].sum(), rel=1e-5)
 
 

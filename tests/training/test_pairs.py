@@ -15,7 +15,7 @@ import sftdata
 from sftdata.errors import TrainingError, UsageError
 from sftdata.training import evaluate, predict, train
 from sftdata.training.examples import Examples
-from sftdata.training.heads import classify
+from sftdata.training.heads import Loss, classify
 
 SIZES = {"vocab_size": 200, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 SIZES |= {"intermediate_size": 32, "max_position_embeddings": 64, "initializer_range": 0.5}
@@ -61,14 +61,14 @@ def test_logits_are_those_of_transformers_on_the_same_pairs(run, data):
     batch = Examples(split).gather(np.arange(len(split)))
     model = transformers.AutoModelForSequenceClassification.from_pretrained(run).eval()
     with torch.inference_mode():
-        loss, logits = classify(model, batch, None)
+        losses, logits = classify(model, batch, Loss())
     expected = expected_logits(run, map(row_of, split))
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
     without = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
     assert (without - expected).abs().max() > 0.01, "the types must matter"
     wanted = torch.nn.functional.cross_entropy(expected, batch.targets).item()
     assert evaluate(run, data)["loss"] == pytest.approx(wanted, rel=1e-5)
-    assert loss.item() == pytest.approx(wanted * len(split), rel=1e-5)
+    assert losses.sum().item() == pytest.approx(wanted * len(split), rel=1e-5)
 
 
 def test_training_sees_the_types(run, data):
