@@ -122,7 +122,9 @@ def validate(
     if as_json:
         _print_json(report.to_json())
     else:
-        _print_validation(report)
+        from sftdata.report.outcomes import print_validation
+
+        print_validation(report)
     report.check_limit(limit, str(rejected) if rejected else None, tell_reasons=as_json or not sys.stderr.isatty())
 
 
@@ -146,7 +148,9 @@ def prepare(
     if as_json:
         _print_json(manifest.model_dump(mode="json"))
         return
-    _print_prepared(out or loaded.resolve(loaded.output.dir), manifest, recipe if loaded.train else None)
+    from sftdata.report.outcomes import print_prepared
+
+    print_prepared(out or loaded.resolve(loaded.output.dir), manifest, recipe if loaded.train else None)
 
 
 @app.command()
@@ -200,6 +204,21 @@ def inspect(
 
 
 @app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What prepare wrote.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE.html", help="The file to write; report.html in DIR by default."),
+    ] = None,
+) -> None:
+    """Write the report of a prepared dataset again, one HTML file that needs no network."""
+    from sftdata.report.page import write_report
+    from sftdata.report.terminal import plain_console
+
+    plain_console().print(f"The report is in {write_report(directory, out)}. Open it in a browser.")
+
+
+@app.command()
 def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="What prepare wrote.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new directory, or an earlier export to replace.")],
@@ -218,8 +237,9 @@ def export(
 ) -> None:
     """Write a prepared dataset the way another program wants it."""
     from sftdata.interchange import export as run
+    from sftdata.report.outcomes import print_exported
 
-    _print_exported(out, run(directory, out, to=to, splits=split, contents=contents, capacity=capacity))
+    print_exported(out, run(directory, out, to=to, splits=split, contents=contents, capacity=capacity))
 
 
 @app.command()
@@ -231,6 +251,10 @@ def train(
     model: Annotated[str | None, typer.Option(metavar="NAME", help="A local directory or a name on the hub.")] = None,
     out: Annotated[str | None, typer.Option(metavar="RUN", help="Where checkpoints and the model go.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    profile: Annotated[
+        int | None,
+        typer.Option(metavar="STEPS", min=1, help="Trace so many steps, warmed up, into RUN/profile; 3 are enough."),
+    ] = None,
 ) -> None:
     """Train a model from prepared shards.
 
@@ -239,9 +263,11 @@ def train(
     from sftdata.training import train as run
 
     directory, settings = _training_settings(recipe, data, model, out)
-    result = run(directory, settings, resume=resume)
+    result = run(directory, settings, resume=resume, profile=profile)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once for each rank
-        _print_trained(directory, result)
+        from sftdata.report.outcomes import print_trained
+
+        print_trained(directory, result)
 
 
 @app.command()
@@ -319,68 +345,6 @@ def _parse_limit(text: str) -> float:
         raise UsageError(
             f"--max-rejected: found {text!r}, expected a share from 0.0 to 1.0, or a whole number of rows"
         ) from None
-
-
-def _print_validation(report: Any) -> None:
-    from rich.text import Text
-
-    from sftdata.report.terminal import plain_console, reasons_table, rejections_table
-
-    console = plain_console()
-    for file, found in report.found.items():
-        if found:
-            said = ", ".join(f"{name} {value}" for name, value in found.items())
-            console.print(Text(make_printable(f"{file}: {said}")))
-    console.print(f"{report.rows:,} rows: {report.accepted:,} accepted, {report.rejected:,} rejected")
-    if report.rejected:
-        console.print(reasons_table(report.reasons))
-        more = f" (the first {len(report.examples)})" if report.rejected > len(report.examples) else ""
-        console.print(f"\nrejected rows{more}:")
-        console.print(rejections_table(report.examples))
-
-
-def _print_prepared(directory: Path, manifest: Any, recipe: Path | None) -> None:
-    from sftdata.report.terminal import plain_console, reasons_table, rows_line, stage_lines, summary_table
-
-    console = plain_console()
-    console.print(rows_line(manifest))
-    for line in stage_lines(manifest):
-        console.print(line)
-    if manifest.rejected_by_reason:
-        console.print(reasons_table(manifest.rejected_by_reason))
-    console.print(summary_table(manifest))
-    console.print(f"tokenizer {manifest.tokenizer.name}, backend {manifest.tokenizer.backend}")
-    console.print(f"\nThe dataset is in {directory}. Look at it:  sftdata inspect {directory}")
-    if recipe:
-        console.print(f"Train from it:  sftdata train {recipe}")
-
-
-def _print_exported(out: Path, record: Any) -> None:
-    from sftdata.report.terminal import plain_console
-
-    console = plain_console()
-    for name, rows in record.rows.items():
-        said = f"{name}: {rows:,} rows, {record.tokens[name]:,} tokens"
-        if packs := record.packs.get(name):
-            full = record.tokens[name] / (packs * record.capacity)
-            said += f", in {packs:,} packs of at most {record.capacity:,} tokens, {full:.2%} full"
-        console.print(said)
-    console.print(f"The export is in {out}.")
-
-
-def _print_trained(directory: Path, result: Any) -> None:
-    from sftdata.report.scores import folds_table
-    from sftdata.report.terminal import plain_console
-
-    run, console = result.output_dir, plain_console()
-    if result.deviations:
-        console.print(folds_table(result))
-        console.print(
-            f"\nThe runs are in {run}/fold-0 and so on, and beside them what they say of rows they have not seen."
-        )
-        console.print(f"Ask all of them together:  sftdata predict {run} --text ...")
-    else:
-        console.print(f"\nThe model is in {run}. Measure it:  sftdata evaluate {run} --data {directory}")
 
 
 def _print_json(document: Any) -> None:

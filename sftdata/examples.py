@@ -19,7 +19,7 @@ from sftdata.manifest import SplitRecord
 from sftdata.records import mix, no_rejections
 from sftdata.screening import THREADS
 from sftdata.selection import Selection
-from sftdata.shards.layout import FOLD, PARENT, example_schema
+from sftdata.shards.layout import FOLD, PARENT, WEIGHT, example_schema
 from sftdata.shards.writer import SplitWriter
 from sftdata.spilling import Spilled
 from sftdata.stages.tokenization import Tokenization, tokenize_rows
@@ -39,6 +39,7 @@ class SecondPass:
         tokenization: turns rows into tokens.
         names: the splits, the training part first.
         seed: of random choices.
+        has_weights: whether rows have weights.
         has_folds: whether examples say in which fold they are.
         has_copies: whether examples say of which row they are a copy or a further part.
         augmenter: makes changed copies of training rows.
@@ -48,6 +49,7 @@ class SecondPass:
     tokenization: Tokenization
     names: tuple[str, ...]
     seed: int = 0
+    has_weights: bool = False
     has_folds: bool = False
     has_copies: bool = False
     augmenter: "Augmenter | None" = None
@@ -56,7 +58,8 @@ class SecondPass:
     @property
     def schema(self) -> pa.Schema:
         """The Arrow schema of the examples."""
-        extra = [*self.tokenization.extra_fields, *[PARENT] * self.has_copies, *[FOLD] * self.has_folds]
+        ours = [WEIGHT] * self.has_weights + [PARENT] * self.has_copies + [FOLD] * self.has_folds
+        extra = [*self.tokenization.extra_fields, *ours]
         return example_schema(self.tokenization.task, self.tokenization.label_names, extra)
 
 
@@ -159,6 +162,7 @@ def write_examples(
                 written.copies += _count_copies(found.batch)
                 told = written.counts.setdefault(name, SplitCounts())
                 told.add(counts.tokens, counts.trained, found.truncated, found.parts)
+                told.add_labels(found.batch["labels"])
                 if name == second.names[0]:
                     written.vocabulary.add(found.batch)
             rejected.append(made.rejected)
@@ -185,7 +189,8 @@ def make_examples(placed: Placed, second: SecondPass) -> Made:
     done = tokenize_rows(all_rows, second.tokenization)
     lost = np.setdiff1d(np.arange(len(all_rows)), done.kept)
     of_rows = lost < len(rows)
-    kept = _mark_parts(all_rows.select("@part", "@fold", "@key", "parent_id", "row_id")[done.kept], done.parts)
+    known = ["@part", "@fold", "@key", "parent_id", "row_id", *["weight"] * second.has_weights]
+    kept = _mark_parts(all_rows.select(known)[done.kept], done.parts)
     batch, place = _complete(done.examples, kept, second), kept["@part"].to_numpy()
     everything = Examples(batch, kept["@key"].to_numpy(), done.truncated, done.parts)
     return Made(
@@ -232,6 +237,8 @@ def _mark_parts(kept: pl.DataFrame, parts: NDArray[np.int64]) -> pl.DataFrame:
 
 def _complete(examples: pa.RecordBatch, rows: pl.DataFrame, second: SecondPass) -> pa.RecordBatch:
     columns = list(examples.columns)
+    if second.has_weights:
+        columns.append(rows["weight"].cast(pl.Float32).to_arrow())
     if second.has_copies:
         columns.append(rows["parent_id"].to_arrow().cast(PARENT.type))
     if second.has_folds:

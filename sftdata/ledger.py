@@ -18,16 +18,16 @@ class Ledger:
         self.duplicates = 0
         self.augmented = 0
         self.written = 0
-        self.reasons: Counter[str] = Counter()
+        self._rejections: Counter[tuple[str, str]] = Counter()
 
     @property
     def rejected(self) -> int:
         """Rows rejected so far."""
-        return self.reasons.total()
+        return self._rejections.total()
 
-    def add_rejected(self, reasons: Iterable[str]) -> None:
-        """Count rejected rows, one reason each."""
-        self.reasons.update(reasons)
+    def add_rejected(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Count rejected rows: of each the stage that rejected it, and one reason."""
+        self._rejections.update(rows)
 
     def check_limit(self, limit: float, kept_in: str | None = None) -> None:
         """Stop a run that rejects more than `limit`: a share when it is a float, a number of rows when an int.
@@ -42,7 +42,17 @@ class Ledger:
 
     def by_reason(self) -> dict[str, int]:
         """Return the number of rejected rows by reason, sorted by reason."""
-        return dict(sorted(self.reasons.items()))
+        return self._sum_by(1)
+
+    def by_stage(self) -> dict[str, int]:
+        """Return the number of rejected rows by the stage that rejected them, sorted by stage."""
+        return self._sum_by(0)
+
+    def _sum_by(self, place: int) -> dict[str, int]:
+        sums: Counter[str] = Counter()
+        for key, count in self._rejections.items():
+            sums[key[place]] += count
+        return dict(sorted(sums.items()))
 
     def close(self) -> RowCounts:
         """Return the counts.

@@ -88,6 +88,8 @@ class Manifest(_Record):
     inputs: tuple[InputFile, ...]
     rows: RowCounts
     rejected_by_reason: dict[str, int]
+    rejected_by_stage: dict[str, int] = Field(default_factory=dict)
+    """Rejected rows by the stage that rejected them."""
     label_names: tuple[str, ...] | None
     has_pairs: bool = False
     """Whether a row has two texts."""
@@ -97,6 +99,8 @@ class Manifest(_Record):
     seed: int
     cleaning: dict[str, Any] | None = None
     """How many rows each step of cleaning changed, and samples of it; null without cleaning."""
+    duplicates: dict[str, Any] | None = None
+    """How many exact and near duplicates were dropped for how many rows, and samples of the largest clusters."""
     split: dict[str, Any] = Field(default_factory=dict)
     """How near the split came to what was wished, and by the audit how much crosses it: 0 of everything."""
     balance: dict[str, Any] | None = None

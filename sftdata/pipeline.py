@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 import sftdata
+from sftdata.duplicates.samples import describe_duplicates
 from sftdata.errors import NothingToWrite, RecipeError
 from sftdata.examples import SecondPass, Written, write_examples
 from sftdata.fitting import begin_own_tokenizer, fit_on_training_rows
@@ -18,6 +19,7 @@ from sftdata.manifest import InputFile, Manifest, TokenizerRecord, digest_file, 
 from sftdata.recipe import Recipe
 from sftdata.records import Task
 from sftdata.rejections import describe_rejected, describe_repeated, merge_rejected, write_rejected
+from sftdata.report.page import add_report
 from sftdata.schema import Schema, load_schema
 from sftdata.selection import Selection, needs_comparison, select_rows
 from sftdata.settings.cleaning import PERSONAL, CleanSettings
@@ -90,6 +92,7 @@ def prepare(
         append_rejected(rejected_file, selection.rejected, sources, ledger)
         ledger.duplicates = len(selection.duplicates)
         ledger.check_limit(recipe.max_rejected, str(rejected_file))
+        tokenization = replace(tokenization, has_turn_weights=any(chunk.has_turn_weights for chunk in chunks))
         segmenter, told = load_segmenter(recipe), lambda done: watch("fit the tokenizer", done, len(selection.parts))
         tokenization = fit_on_training_rows(tokenization, chunks, selection, segmenter, workers, told)
         tokenization, proof, fit = prove_backend(replace(tokenization, label_names=selection.labels), recipe, chunks)
@@ -102,7 +105,10 @@ def prepare(
         if not ledger.written:
             raise NothingToWrite(f"every row was rejected while tokenising; see {rejected_file}")
         files = write_extras(work, tokenization, selection, written)
-        manifest = describe(recipe, sources, ledger, tokenization, proof, fit, selection, written, cleaning, files)
+        manifest = describe(
+            recipe, sources, chunks, ledger, tokenization, proof, fit, selection, written, cleaning, files
+        )
+        manifest = add_report(work, manifest, tokenization.tokenizer.reference)
         publish(work, manifest)
     return manifest
 
@@ -162,7 +168,16 @@ def start_passes(
     has_copies = bool(augmenter or oversample or recipe.tokenize.overflow == "split")
     length = recipe.split.stratify == "length"
     first = FirstPass(schema, folder, cleaner, evaluation, comparison, group, length, augmenter is not None)
-    return first, SecondPass(tokenization, (), recipe.split.seed, recipe.split.folds is not None, has_copies, augmenter)
+    second = SecondPass(
+        tokenization,
+        (),
+        recipe.split.seed,
+        has_weights=schema.has_weights,
+        has_folds=recipe.split.folds is not None,
+        has_copies=has_copies,
+        augmenter=augmenter,
+    )
+    return first, second
 
 
 def load_segmenter(recipe: Recipe) -> Segmenter:
@@ -195,7 +210,7 @@ def screen_sources(
     with rejected_file.open("w", encoding="utf-8") as file:
         for screened, spilled, report in spill(sources, first, workers):
             ledger.read += screened.read
-            ledger.add_rejected(row["reason"] for row in screened.rejected)
+            ledger.add_rejected((row["stage"], row["reason"]) for row in screened.rejected)
             write_rejected(file, screened.rejected)
             uniqueness.add(screened.source, screened.keys)
             chunks.append(spilled)
@@ -219,7 +234,7 @@ def drop_repeated(
         return list(chunks)
     merge_rejected(rejected_file, describe_repeated(sources, schema, repeated), sources)
     fallen = repeated.filter(~pl.col("already")).unique(["source", "record"], maintain_order=True)
-    ledger.add_rejected(fallen["reason"])
+    ledger.add_rejected(("validate", reason) for reason in fallen["reason"])
     ids = {source.name: source.id for source in sources}
     row_ids = fallen.select(pl.col("source").replace_strict(ids) + ":" + pl.col("record").cast(pl.String)).to_series()
     return [chunk.without(row_ids) for chunk in chunks]
@@ -252,7 +267,7 @@ def append_rejected(file: Path, rejected: pl.DataFrame, sources: Sequence[Source
     """Add rows that were rejected after reading, with their records read again as they stood."""
     with file.open("a", encoding="utf-8") as lines:
         write_rejected(lines, describe_rejected(sources, rejected))
-    ledger.add_rejected(rejected["reason"])
+    ledger.add_rejected(zip(rejected["stage"], rejected["reason"], strict=True))
 
 
 def write_extras(work: Path, tokenization: Tokenization, selection: Selection, written: Written) -> dict[str, str]:
@@ -279,6 +294,7 @@ def write_extras(work: Path, tokenization: Tokenization, selection: Selection, w
 def describe(
     recipe: Recipe,
     sources: Sequence[Source],
+    chunks: Sequence[Spilled],
     ledger: Ledger,
     tokenization: Tokenization,
     proof: Proof,
@@ -298,6 +314,7 @@ def describe(
         inputs=tuple(InputFile(id=s.id, path=s.name, bytes=size_of(s), digest=digest_of(s)) for s in sources),
         rows=ledger.close(),
         rejected_by_reason=ledger.by_reason(),
+        rejected_by_stage=ledger.by_stage(),
         label_names=tokenization.label_names,
         has_pairs=tokenization.has_pairs,
         tokenizer=TokenizerRecord(
@@ -311,13 +328,19 @@ def describe(
         splits=written.splits,
         seed=recipe.split.seed,
         cleaning=_describe_cleaning(cleaning, recipe.clean) if recipe.clean else None,
+        duplicates=describe_duplicates(
+            selection.duplicates, [(chunk.slim["row_id"], chunk.rows) for chunk in chunks], recipe.task
+        ),
         split=selection.split,
         balance=selection.balance,
         augmentation={"steps": written.steps, "dropped": dict(sorted(written.dropped.items()))}
         if written.steps
         else None,
         statistics={
-            "splits": {name: counts.describe(recipe.tokenize.max_length) for name, counts in written.counts.items()},
+            "splits": {
+                name: counts.describe(recipe.tokenize.max_length, tokenization.label_names)
+                for name, counts in written.counts.items()
+            },
             "characters_per_token": fit,
             "vocabulary": written.vocabulary.describe(),
         },

@@ -1,7 +1,8 @@
 """The row types that every stage speaks, and the two constants that go with them.
 
 Rows are a polars `DataFrame` chunk with the columns `row_id` (string), `source` (string), `record` (int64), and
-the fields of the task (`FIELDS`). Rejected rows are a `DataFrame` with `REJECTED`.
+the fields of the task (`FIELDS`), and `weight` (float64) where the source has weights of rows. Rejected rows are a
+`DataFrame` with `REJECTED`.
 """
 
 from collections.abc import Sequence
@@ -27,10 +28,13 @@ class Task(StrEnum):
     CAUSAL_LM = "causal_lm"
 
 
+LEAST_WEIGHT, MOST_WEIGHT = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+"""The bounds of a weight above 0: what float32 holds with its full precision."""
+
 TURN = pl.Struct({"role": pl.String, "content": pl.String, "weight": pl.Float64, "details": pl.String})
 """One turn of a conversation: who speaks and what is said.
 
-`weight` says how much the turn counts in training (null: as usual, 0: not at all). `details` is a JSON object of the
+`weight` says how much the turn counts in training (null: 1, 0: not at all). `details` is a JSON object of the
 other keys of the turn (`tool_calls`, `tool_call_id`, `name`, `reasoning_content`, ...) as they are written, null
 where there are none. A turn that only calls tools may have a null `content`.
 """

@@ -15,6 +15,7 @@ from sftdata.checks import TASK_CHECKS
 from sftdata.documents import hint
 from sftdata.expressions import compile_expression, first_line
 from sftdata.functions import find_named
+from sftdata.records import LEAST_WEIGHT, MOST_WEIGHT
 from sftdata.row_checks import ROW_CHECKS, Scalar
 
 if TYPE_CHECKING:
@@ -105,6 +106,13 @@ def presence_rule(column: str, dtype: pl.DataType) -> Rule:
     if dtype.is_float():
         present &= pl.col(column).is_not_nan()
     return Rule(f"{column}:not_nullable", "a value", column, present)
+
+
+def weight_rule(column: str) -> Rule:
+    """Ask of a row's weight that something of the row is trained, and that float32 can hold it."""
+    expression = pl.col(column).cast(pl.Float64).is_between(LEAST_WEIGHT, MOST_WEIGHT)
+    asks = f"a number above 0, up to {MOST_WEIGHT:.1e} (0 would train nothing)"
+    return Rule(f"{column}:weight", asks, column, expression)
 
 
 def try_rule(rule: Rule, dtype: pl.DataType, specimen: Any, complaint: str) -> None:

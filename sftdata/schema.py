@@ -16,22 +16,22 @@ from sftdata.documents import Settings, describe_faults, hint, read_document
 from sftdata.errors import SchemaError
 from sftdata.functions import find_named
 from sftdata.records import RAW_PROVENANCE, Task, shorten
-from sftdata.rules import Rule, fault_of, folder_of, make_row_rule, make_rule
+from sftdata.rules import Rule, fault_of, folder_of, make_row_rule, make_rule, weight_rule
 
 if TYPE_CHECKING:
     import pandera.polars as pa
 
 PARTS: dict[Task, tuple[tuple[frozenset[str], frozenset[str]], ...]] = {
-    Task.TEXT_CLASSIFICATION: ((frozenset({"text", "label"}), frozenset({"text_pair"})),),
-    Task.MULTILABEL: ((frozenset({"text", "labels"}), frozenset({"text_pair"})),),
-    Task.REGRESSION: ((frozenset({"text", "score"}), frozenset({"text_pair"})),),
-    Task.TOKEN_CLASSIFICATION: ((frozenset({"tokens", "tags"}), frozenset()),),
-    Task.SEQ2SEQ: ((frozenset({"source", "target"}), frozenset()),),
+    Task.TEXT_CLASSIFICATION: ((frozenset({"text", "label"}), frozenset({"text_pair", "weight"})),),
+    Task.MULTILABEL: ((frozenset({"text", "labels"}), frozenset({"text_pair", "weight"})),),
+    Task.REGRESSION: ((frozenset({"text", "score"}), frozenset({"text_pair", "weight"})),),
+    Task.TOKEN_CLASSIFICATION: ((frozenset({"tokens", "tags"}), frozenset({"weight"})),),
+    Task.SEQ2SEQ: ((frozenset({"source", "target"}), frozenset({"weight"})),),
     Task.CAUSAL_LM: (
-        (frozenset({"messages"}), frozenset({"system", "tools"})),
-        (frozenset({"instruction", "response"}), frozenset({"input", "system", "history"})),
-        (frozenset({"prompt", "completion"}), frozenset({"system"})),
-        (frozenset({"text"}), frozenset()),
+        (frozenset({"messages"}), frozenset({"system", "tools", "weight"})),
+        (frozenset({"instruction", "response"}), frozenset({"input", "system", "history", "weight"})),
+        (frozenset({"prompt", "completion"}), frozenset({"system", "weight"})),
+        (frozenset({"text"}), frozenset({"weight"})),
     ),
 }
 """The parts that columns can play in each task: alternatives of (required, optional)."""
@@ -57,7 +57,7 @@ class Schema(Settings):
     is good, or `{function: module:name}`, which pandera calls with the whole frame."""
     parts: dict[str, str] = Field(default_factory=dict, validate_default=True)
     """Part to column: `text` and `label`; both with a second text, `text_pair`; `messages`; or `instruction`,
-    `response`, `input`, `system`; and so on."""
+    `response`, `input`, `system`; and so on. In any task `weight`: what multiplies the loss of a row."""
 
     _judge: Any = PrivateAttr(default=None)
     _judge_name: str | None = PrivateAttr(default=None)
@@ -66,6 +66,11 @@ class Schema(Settings):
     def has_pairs(self) -> bool:
         """Whether each row has two texts."""
         return "text_pair" in self.parts
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether rows have weights."""
+        return "weight" in self.parts
 
     @property
     def judge(self) -> "pa.DataFrameSchema | None":
@@ -91,7 +96,13 @@ class Schema(Settings):
         """What must hold for a row, compiled; columns in their order, then the row as a whole."""
         of_columns = [rule for name, column in self.columns.items() for rule in column.rules(name)]
         dtypes = {name: column.polars_dtype for name, column in self.columns.items()}
-        return of_columns + [make_row_rule(name, content, dtypes) for name, content in self.checks.items()]
+        of_rows = [make_row_rule(name, content, dtypes) for name, content in self.checks.items()]
+        return of_columns + self.part_rules + of_rows
+
+    @property
+    def part_rules(self) -> list[Rule]:
+        """What a part asks of its column, whatever else is asked of it."""
+        return [weight_rule(self.parts["weight"])] if self.has_weights else []
 
     @cached_property
     def uniques(self) -> dict[str, tuple[str, ...]]:
@@ -112,7 +123,10 @@ class Schema(Settings):
                 nullable=column.nullable,
                 required=column.required,
                 unique=column.unique,
-                checks=[make_rule(name, check, given).to_pandera() for check, given in column.checks.items()],
+                checks=[
+                    *(make_rule(name, check, given).to_pandera() for check, given in column.checks.items()),
+                    *(rule.to_pandera() for rule in self.part_rules if rule.column == name),
+                ],
             )
             for name, column in self.columns.items()
         }
@@ -210,6 +224,7 @@ _DTYPES_OF_PARTS = {
     "history": ("pairs",),
     "tools": ("json",),
     "score": ("float", "int"),
+    "weight": ("float", "int"),
 }
 """The dtypes that a part may have; `str` where nothing is said."""
 

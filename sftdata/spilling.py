@@ -4,7 +4,7 @@ Cleaning and augmentation are imported where they are used, for most recipes wan
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -19,6 +19,7 @@ from sftdata.sources import Chunk
 from sftdata.sources.conversations import to_fields
 from sftdata.sources.source import Source
 from sftdata.stages.deduplication import Comparison, input_fields, sign_rows
+from sftdata.stages.tokenization import weighs_turns
 from sftdata.stages.validation import drop_rows
 from sftdata.text.fields import join_texts, text_fields
 from sftdata.uniqueness import make_keys
@@ -50,11 +51,13 @@ class Spilled:
         file: the rows, in Arrow's format.
         signed_file: what `stages.deduplication.sign_rows` said of them, where duplicates are looked for.
         slim: `row_id`, and where somebody asks for it `label`, `group`, `length` and `key`.
+        has_turn_weights: whether a response has another weight than 0 and 1.
     """
 
     file: Path
     signed_file: Path | None
     slim: pl.DataFrame
+    has_turn_weights: bool = False
 
     def rows(self) -> pl.DataFrame:
         """Return the rows."""
@@ -70,7 +73,7 @@ class Spilled:
         if keep.all():
             return self
         files = [file and _filter_file(file, keep) for file in (self.file, self.signed_file)]
-        return Spilled(cast("Path", files[0]), files[1], self.slim.filter(keep))
+        return replace(self, file=cast("Path", files[0]), signed_file=files[1], slim=self.slim.filter(keep))
 
 
 def _filter_file(file: Path, keep: pl.Series) -> Path:
@@ -158,7 +161,8 @@ def _write_chunk(rows: pl.DataFrame, chunk: Chunk, first: FirstPass) -> Spilled:
     rows.write_ipc(file, compression="uncompressed")
     if first.comparison:
         sign_rows(rows, first.comparison).write_ipc(signed_file, compression="uncompressed")
-    return Spilled(file, signed_file if first.comparison else None, _slim(rows, first))
+    has_turn_weights = first.task == Task.CAUSAL_LM and weighs_turns(rows)
+    return Spilled(file, signed_file if first.comparison else None, _slim(rows, first), has_turn_weights)
 
 
 def _slim(rows: pl.DataFrame, first: FirstPass) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """What a prepared dataset looks like in numbers: lengths, padding, what was cut, and how well the vocabulary fits."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sftdata.arrays import to_numpy
+from sftdata.records import IGNORE_INDEX
 
 Ints = NDArray[np.int64]
 
@@ -42,6 +44,7 @@ class SplitCounts:
         truncated: examples that were cut.
         split: rows that were split into several examples.
         parts: the further examples that they became.
+        labels: how many examples, or tokens, have each class, by its index; empty where labels are no classes.
     """
 
     lengths: Counter[int] = field(default_factory=Counter)
@@ -49,6 +52,7 @@ class SplitCounts:
     truncated: int = 0
     split: int = 0
     parts: int = 0
+    labels: Counter[int] = field(default_factory=Counter)
 
     def add(self, lengths: Ints, trained: Ints | None, truncated: NDArray[np.bool_], parts: Ints) -> None:
         """Count examples; `truncated` and `parts` are as in `stages.tokenization.Tokenized`."""
@@ -59,7 +63,18 @@ class SplitCounts:
         self.split += int((parts == 1).sum())
         self.parts += int((parts > 0).sum())
 
-    def describe(self, max_length: int) -> dict[str, Any]:
+    def add_labels(self, labels: pa.Array) -> None:
+        """Count classes in the column `labels` of examples: one a row, one a token, or a number for each class."""
+        kind = labels.type
+        if kind == pa.int64():
+            self.labels.update(_count(to_numpy(labels)))
+        elif kind == pa.list_(pa.int64()):
+            of_tokens = to_numpy(labels.flatten())
+            self.labels.update(_count(of_tokens[of_tokens != IGNORE_INDEX]))
+        elif kind == pa.list_(pa.float32()) and len(labels):
+            self.labels.update(_count(np.nonzero(to_numpy(labels.flatten()).reshape(len(labels), -1))[1]))
+
+    def describe(self, max_length: int, label_names: Sequence[str] | None = None) -> dict[str, Any]:
         """Return the counts as the manifest tells them."""
         rows, tokens = self.lengths.total(), sum(length * count for length, count in self.lengths.items())
         told: dict[str, Any] = {"tokens_per_example": _quantiles(self.lengths)}
@@ -67,6 +82,8 @@ class SplitCounts:
             told["trained_tokens_per_example"] = _quantiles(self.trained)
         told["padding_at_max_length"] = round(1 - tokens / (rows * max_length), 4) if rows else None
         told |= {"truncated": self.truncated, "split_rows": self.split, "further_parts": self.parts}
+        if label_names and self.labels:
+            told["labels"] = {label_names[index]: count for index, count in sorted(self.labels.items())}
         return told
 
 

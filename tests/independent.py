@@ -20,7 +20,13 @@ LABELS = {
     "multilabel": pa.list_(pa.float32()),
     "regression": pa.float32(),
 }
-OPTIONAL = {"token_type_ids": pa.list_(pa.int8()), "parent_id": pa.string(), "fold": pa.int32()}
+OPTIONAL = {
+    "token_type_ids": pa.list_(pa.int8()),
+    "weights": pa.list_(pa.float32()),
+    "weight": pa.float32(),
+    "parent_id": pa.string(),
+    "fold": pa.int32(),
+}
 PER_TOKEN = {"causal_lm", "seq2seq", "token_classification"}
 ROW_ID = re.compile(r"(.+):([1-9]\d*)(\+[1-9]\d*)*(\*[1-9]\d*)*(/[1-9]\d*)*")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -68,6 +74,20 @@ def labels_fit(task: str, labels: Any, ids: list[int], vocabulary: range, classe
     if task == "multilabel":
         return len(labels) == classes
     return isinstance(labels, float) if task == "regression" else 0 <= labels < classes
+
+
+def weights_fit(row: dict[str, Any]) -> bool:
+    """Tell whether the weights of a row and of its labels, where there are any, are such as the page says."""
+    labels, weights = row["labels"], row.get("weights")
+    of_labels = weights is None or (
+        len(weights) == len(labels)
+        and all(is_weight(one) if label != IGNORED else one == 0 for one, label in zip(weights, labels, strict=True))
+    )
+    return of_labels and is_weight(row.get("weight", 1.0))
+
+
+def is_weight(number: Any) -> bool:
+    return isinstance(number, float) and 0 < number < float("inf")
 
 
 class Checker:
@@ -139,7 +159,8 @@ class Checker:
         self.expect(files == [shard["file"] for shard in split["shards"]], f"{name}: state.json has other shards")
 
     def check_schema(self, name: str, schema: pa.Schema) -> None:
-        extra = [column for column in OPTIONAL if column in schema.names]
+        barred = {"weights"} if self.manifest["task"] != "causal_lm" else set()
+        extra = [column for column in OPTIONAL if column in schema.names and column not in barred]
         self.extra = extra if self.extra is None else self.extra
         expected = make_schema(self.manifest["task"], self.manifest["label_names"], self.extra)
         told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -159,6 +180,7 @@ class Checker:
             good = labels_fit(task, labels, ids, vocabulary, classes)
             self.expect(good, f"{where}: labels")
             self.expect(len(row.get("token_type_ids", ids)) == len(ids), f"{where}: token_type_ids")
+            self.expect(weights_fit(row), f"{where}: weights")
             parent = row.get("parent_id")
             self.expect(parent is None or parent.split(":")[0] == parsed[1], f"{where}: parent_id")
 

@@ -10,7 +10,19 @@ import pytest
 from examples import make_texts, write_jsonl
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-COMMANDS = ["init", "schema", "validate", "prepare", "verify", "inspect", "export", "train", "evaluate", "predict"]
+COMMANDS = [
+    "init",
+    "schema",
+    "validate",
+    "prepare",
+    "verify",
+    "inspect",
+    "report",
+    "export",
+    "train",
+    "evaluate",
+    "predict",
+]
 
 
 def sftdata(*arguments, **environment):

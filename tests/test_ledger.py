@@ -19,7 +19,7 @@ counts = st.integers(0, 50)
 def test_the_ledger_closes_exactly_when_no_row_is_lost_or_made(read, augmented, written, rejected, duplicates):
     ledger = Ledger()
     ledger.read, ledger.augmented, ledger.written, ledger.duplicates = read, augmented, written, duplicates
-    ledger.add_rejected(["a"] * rejected)
+    ledger.add_rejected([("read", "a")] * rejected)
     if read + augmented == written + rejected + duplicates:
         assert ledger.close().model_dump() == {
             "read": read,
@@ -36,9 +36,12 @@ def test_the_ledger_closes_exactly_when_no_row_is_lost_or_made(read, augmented, 
 def test_a_ledger_that_would_close_closes():
     ledger = Ledger()
     ledger.read, ledger.written, ledger.augmented, ledger.duplicates = 10, 8, 1, 1
-    ledger.add_rejected(["b", "a"])
-    assert ledger.close().rejected == ledger.rejected == 2
-    assert list(ledger.by_reason().items()) == [("a", 1), ("b", 1)]
+    ledger.add_rejected([("validate", "b"), ("clean", "a")])
+    ledger.add_rejected([("clean", "a")])
+    ledger.read += 1
+    assert ledger.close().rejected == ledger.rejected == 3
+    assert list(ledger.by_reason().items()) == [("a", 2), ("b", 1)]
+    assert list(ledger.by_stage().items()) == [("clean", 2), ("validate", 1)]
 
 
 def refuses(read, rejected, limit):
@@ -77,7 +80,7 @@ def test_all_or_one_row_is_told_by_the_point():
 def test_too_many_rejected_says_how_many_why_and_what_to_do():
     ledger = Ledger()
     ledger.read = 10
-    ledger.add_rejected(["x:isin"] * 3 + ["y:not_blank"])
+    ledger.add_rejected([("validate", "x:isin")] * 3 + [("validate", "y:not_blank")])
     with pytest.raises(TooManyRejected) as caught:
         ledger.check_limit(0.02, "out/rejected.jsonl")
     text = str(caught.value)

@@ -65,7 +65,7 @@ def test_a_killed_second_run_leaves_the_first_dataset_whole(tmp_path, text_recip
     assert prepare(text_recipe(make_texts(150))).rows.written == 150
 
 
-@pytest.mark.parametrize("after", range(16))  # the old manifest, 7 old names, 7 new ones, the new manifest
+@pytest.mark.parametrize("after", range(18))  # the old manifest, 8 old names, 8 new ones, the new manifest
 def test_an_interrupted_run_puts_back_what_it_has_moved(tmp_path, text_recipe, monkeypatch, after):
     """Interrupt publishing at each of its moves: the old dataset is whole, or the new one is already in place."""
     prepare(text_recipe())
@@ -83,7 +83,7 @@ def test_an_interrupted_run_puts_back_what_it_has_moved(tmp_path, text_recipe, m
     assert sftdata.verify(tmp_path / "out").rows.written == 200
     before = next(moves)
     assert prepare(text_recipe(make_texts(150))).rows.written == 150
-    assert next(moves) - before - 1 == 16, "the moves are others than those that this test interrupts"
+    assert next(moves) - before - 1 == 18, "the moves are others than those that this test interrupts"
 
 
 def test_a_second_run_replaces_the_first_and_leaves_other_files_alone(tmp_path, text_recipe):
@@ -96,6 +96,7 @@ def test_a_second_run_replaces_the_first_and_leaves_other_files_alone(tmp_path, 
         "manifest.json",
         "notes.txt",
         "rejected.jsonl",
+        "report.html",
         "tokenizer",
         "train",
     ]

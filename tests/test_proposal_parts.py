@@ -49,6 +49,12 @@ def few(i):
         ({"gloss": prose, "lexname": few}, Task.TEXT_CLASSIFICATION, {"text": "gloss", "label": "lexname"}),
         ({"title": prose, "kind": few, "body": prose}, Task.TEXT_CLASSIFICATION, {"text": "body", "label": "kind"}),
         ({"text": prose, "score": lambda i: i / 7}, Task.REGRESSION, {"text": "text", "score": "score"}),
+        (
+            {"text": prose, "label": few, "Sample-Weight": lambda i: i / 7},
+            Task.TEXT_CLASSIFICATION,
+            {"text": "text", "label": "label", "weight": "Sample-Weight"},
+        ),
+        ({"messages": lambda i: TURNS, "weight": lambda i: i / 7}, Task.CAUSAL_LM, {"messages": "messages"}),
         ({"text": prose, "rating": lambda i: i % 5}, Task.REGRESSION, {"text": "text", "score": "rating"}),
         ({"text": prose, "label": lambda i: i / 7}, Task.REGRESSION, {"text": "text", "score": "label"}),
         ({"said": prose, "grade": lambda i: i / 7}, Task.REGRESSION, {"text": "said", "score": "grade"}),
@@ -319,3 +325,15 @@ def test_max_length_covers_99_percent_and_is_a_power_of_two(length, proposed):
 )
 def test_a_schema_is_named_after_the_data(file, name):
     assert name_after(file) == name
+
+
+def test_a_column_of_weights_is_no_score_and_one_that_may_be_is_asked_about():
+    found = columns_of(text=prose, label=few, loss_weight=lambda i: None if i == 3 else 1 + i / 4)
+    draft = draft_schema("mine", found, guess_task(found), whole=True)
+    (column,) = [column for column in draft.columns if column.name == "loss_weight"]
+    assert column.settings == {"dtype": "float", "nullable": True}
+    assert column.note == "what the loss of a row is multiplied by: 1 to 8.25, median 4.75"
+    asked = guess_task(columns_of(text=prose, label=few, weight=lambda i: i + 0.5))
+    assert "weight" not in asked.parts
+    assert [doubt.about for doubt in asked.doubts] == ["weight"]
+    assert guess_task(columns_of(sample_weight=lambda i: i / 4)).task is None

@@ -53,6 +53,30 @@ def test_what_was_cut_or_split_is_counted():
     assert (told["truncated"], told["split_rows"], told["further_parts"]) == (1, 1, 2)
 
 
+CLASSES = st.lists(st.lists(st.integers(0, 3), max_size=4), max_size=10)
+
+
+@given(rows=CLASSES, cut=st.integers(0, 10))
+def test_labels_are_counted_in_every_form_on_slices(rows, cut):
+    names = ["a", "b", "c", "d"]
+    hot = [[float(label in row) for label in range(4)] for row in rows]
+    tags = [[-100, *row] for row in rows]
+    one = [row[0] for row in rows if row]
+    forms = [
+        (pa.array(one, pa.int64()), one),
+        (pa.array(tags, pa.list_(pa.int64())), [label for row in rows for label in row]),
+        (pa.array(hot, pa.list_(pa.float32())), [label for row in rows for label in set(row)]),
+        (pa.array([0.5] * len(rows), pa.float32()), []),
+        (pa.array(rows, pa.list_(pa.int32())), []),
+    ]
+    for labels, expected in forms:
+        counts = SplitCounts()
+        counts.add_labels(labels.slice(0, cut))
+        counts.add_labels(labels.slice(cut))
+        known = {name: expected.count(place) for place, name in enumerate(names) if place in expected}
+        assert counts.describe(1, names).get("labels", {}) == known
+
+
 @given(rows=ROWS)
 def test_ids_that_are_never_used_are_counted(rows):
     use = VocabularyUse(10)

@@ -21,7 +21,7 @@ from sftdata.interchange.tables import write_jsonl, write_parquet
 from sftdata.interchange.texts import Decoder
 from sftdata.manifest import MANIFEST_NAME, Manifest, digest_file, digest_text, read_manifest
 from sftdata.records import Task
-from sftdata.shards.layout import dataset_dict_file, example_schema
+from sftdata.shards.layout import WEIGHT, WEIGHTS, dataset_dict_file, example_schema
 from sftdata.shards.reader import Split, load_split
 
 Target = Literal["trl", "llamafactory", "axolotl", "jsonl", "parquet"]
@@ -86,7 +86,8 @@ def export(
         capacity: for trl, most tokens of a pack; the recipe's `tokenize.max_length` by default.
 
     Raises:
-        UsageError: the target does not take this task or these arguments, or an example is longer than `capacity`.
+        UsageError: the target does not take this task, weights or these arguments, or an example is longer than
+            `capacity`.
         OutputError: `out` holds something that is no export, or cannot be written.
         VerificationError: the dataset is unfinished or damaged, or has no such split.
     """
@@ -96,6 +97,8 @@ def export(
     if to == "trl" and capacity is None:
         capacity = int(manifest.recipe["tokenize"]["max_length"])
     chosen = [load_split(directory, name) for name in dict.fromkeys(splits or manifest.splits)]
+    if to not in _TABLES:
+        _refuse_weights(chosen[0], to)
     digest = digest_file(directory / MANIFEST_NAME)
     with open_export(Path(out)) as folder:
         packs = {}
@@ -136,6 +139,15 @@ def _refuse_misuse(manifest: Manifest, to: Target, contents: Contents, capacity:
         raise UsageError(f"--with text goes with --to jsonl or parquet; --to {to} is made of tokens. Leave it out.")
     if capacity is not None and to != "trl":
         raise UsageError(f"--capacity is for the packs of --to trl; --to {to} makes none. Leave it out.")
+
+
+def _refuse_weights(split: Split, to: Target) -> None:
+    weighed = [field.name for field in (WEIGHTS, WEIGHT) if field.name in split.shard(0).column_names]
+    if weighed:
+        raise UsageError(
+            f"this dataset has weights (the column {weighed[0]}), and --to {to} is for a trainer that knows none: all "
+            "would count alike. Prepare it without weights, or export --to jsonl or parquet."
+        )
 
 
 def _write_dataset(folder: Path, split: Split, to: Target, capacity: int | None, digest: str) -> int:

@@ -4,7 +4,7 @@ The text of tokens need not be that of the source: a tokenizer may lower it, nor
 """
 
 from collections.abc import Callable
-from itertools import compress
+from itertools import compress, repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import pyarrow as pa
 from sftdata.errors import VerificationError
 from sftdata.manifest import Manifest, digest_file
 from sftdata.records import IGNORE_INDEX, Task
+from sftdata.shards.layout import WEIGHT, WEIGHTS
 from sftdata.tokenizers.loading import load_tokenizer
 
 _STRINGS = pa.list_(pa.string())
-_SEGMENTS = pa.list_(pa.struct({"label": pa.bool_(), "text": pa.string()}))
+_SEGMENT = {"label": pa.bool_(), "text": pa.string()}
 
 _FIELDS: dict[Task, dict[str, pa.DataType]] = {
     Task.TEXT_CLASSIFICATION: {"text": pa.string(), "label": pa.string()},
@@ -25,11 +26,14 @@ _FIELDS: dict[Task, dict[str, pa.DataType]] = {
     Task.REGRESSION: {"text": pa.string(), "score": pa.float32()},
     Task.TOKEN_CLASSIFICATION: {"tokens": _STRINGS, "tags": _STRINGS},
     Task.SEQ2SEQ: {"source_text": pa.string(), "target_text": pa.string()},
-    Task.CAUSAL_LM: {"segments": _SEGMENTS},
+    Task.CAUSAL_LM: {"segments": pa.list_(pa.struct(_SEGMENT))},
 }
 """What an example of each task becomes: the fields that the task's rows have, and for causal_lm `segments`."""
 
-_KEPT = ("row_id", "parent_id", "fold")
+_WEIGHED = {"segments": pa.list_(pa.struct(_SEGMENT | {"weight": pa.float32()}))}
+"""The fields of conversations whose turns have weights."""
+
+_KEPT = ("row_id", WEIGHT.name, "parent_id", "fold")
 
 
 class Decoder:
@@ -57,7 +61,8 @@ class Decoder:
     def schema(self, examples: pa.Schema) -> pa.Schema:
         """Return the columns that examples of this schema become."""
         kept = [examples.field(name) for name in _KEPT if name in examples.names]
-        return pa.schema([*kept, *(pa.field(name, kind) for name, kind in _FIELDS[self._task].items())])
+        fields = _WEIGHED if WEIGHTS.name in examples.names else _FIELDS[self._task]
+        return pa.schema([*kept, *(pa.field(name, kind) for name, kind in fields.items())])
 
     def decode(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the rows of `batch` as text."""
@@ -77,7 +82,8 @@ class Decoder:
         ids, labels = batch["input_ids"].to_pylist(), batch["labels"].to_pylist()
         match self._task:
             case Task.CAUSAL_LM:
-                return [(segments,) for segments in map(self._segments, ids, labels)]
+                weights = batch[WEIGHTS.name].to_pylist() if WEIGHTS.name in batch.schema.names else repeat(None)
+                return [(segments,) for segments in map(self._segments, ids, labels, weights)]
             case Task.TOKEN_CLASSIFICATION:
                 return list(map(self._words, ids, labels))
         read: dict[Task, Callable[[Any], Any]] = {
@@ -97,18 +103,20 @@ class Decoder:
             end -= 1
         return self._text(ids[start:end])
 
-    def _segments(self, ids: list[int], labels: list[int]) -> list[dict[str, Any]]:
-        """Cut a text where training begins or ends; put together, the segments are the text of all its tokens.
+    def _segments(self, ids: list[int], labels: list[int], weights: list[float] | None = None) -> list[dict[str, Any]]:
+        """Cut a text where training or a weight begins or ends; together the segments are the text of all its tokens.
 
         A token's text may depend on what stands before it, so a segment is what it adds to all before it.
         """
         trained = np.array(labels) != IGNORE_INDEX
-        bounds = [*(np.flatnonzero(np.diff(trained)) + 1).tolist(), len(ids)]
+        counts = trained if weights is None else np.array(weights, dtype=np.float32)
+        bounds = [*(np.flatnonzero(counts[1:] != counts[:-1]) + 1).tolist(), len(ids)]
         segments, before, start = [], "", 0
         for end in bounds:
             text = self._text(ids[:end])
             added = text[len(before) :] if text.startswith(before) else self._text(ids[start:end])
-            segments.append({"label": bool(trained[start]), "text": added})
+            weight = {} if weights is None else {"weight": weights[start]}
+            segments.append({"label": bool(trained[start]), "text": added, **weight})
             before, start = text, end
         return segments
 

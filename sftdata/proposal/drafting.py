@@ -118,9 +118,18 @@ def _count_parts(counts: Mapping[str, int], separator: str) -> dict[str, int]:
 
 
 def _draft_score(profile: Profile, guess: Guess) -> DraftColumn:
+    return DraftColumn(profile.name, {"dtype": "float"}, _describe_numbers(profile))
+
+
+def _draft_weight(profile: Profile, guess: Guess) -> DraftColumn:
+    note = f"what the loss of a row is multiplied by: {_describe_numbers(profile)}"
+    nullable = {"nullable": True} if profile.missing else {}
+    return DraftColumn(profile.name, {"dtype": "float", **nullable}, note)
+
+
+def _describe_numbers(profile: Profile) -> str:
     numbers = sorted(float(text) for text in profile.texts if _is_number(text))
-    note = f"{numbers[0]:g} to {numbers[-1]:g}, median {numbers[(len(numbers) - 1) // 2]:g}"
-    return DraftColumn(profile.name, {"dtype": "float"}, note)
+    return f"{numbers[0]:g} to {numbers[-1]:g}, median {numbers[(len(numbers) - 1) // 2]:g}"
 
 
 def _is_number(text: str) -> bool:
@@ -209,6 +218,7 @@ _DRAFTS = {
     "label": _draft_label,
     "labels": _draft_labels,
     "score": _draft_score,
+    "weight": _draft_weight,
     "tokens": _draft_tokens,
     "tags": _draft_tags,
     "messages": _draft_messages,

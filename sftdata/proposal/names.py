@@ -56,11 +56,19 @@ SCORE = (
 TOKENS = ("tokens", "words", "chars", "characters", "词", "字")
 TAGS = ("tags", "ner_tags", "labels", "ner", "pos_tags", "chunk_tags", "pos", "标签")
 
+WEIGHT = (
+    *("sample_weight", "example_weight", "row_weight", "loss_weight", "instance_weight", "training_weight"),
+    *("样本权重", "训练权重"),
+)
+"""Columns that can only be weights of rows; `weight` alone may be that of a parcel."""
+
+MAY_BE_WEIGHT = ("weight", "weights", "权重")
+
 ID = ("id", "_id", "uuid", "guid", "uid", "idx", "index", "row_id", "key", "编号", "序号")
 
 KNOWN = frozenset[str]().union(
     *(MESSAGES, SYSTEM, TOOLS, HISTORY, INSTRUCTION, INPUT, RESPONSE, PROMPT, COMPLETION, SOURCE, TARGET, LANGUAGES),
-    *(TEXT, *PAIRS, LABEL, LABELS, SCORE, TOKENS, TAGS, ID),
+    *(TEXT, *PAIRS, LABEL, LABELS, SCORE, TOKENS, TAGS, WEIGHT, MAY_BE_WEIGHT, ID),
 )
 """All of these names."""
 

@@ -1,7 +1,7 @@
 """Guess what rows teach, and which part each column plays: by what columns are called, then by what is in them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sftdata.proposal import names
@@ -60,8 +60,23 @@ def plain(name: str) -> str:
 def guess_task(profiles: Mapping[str, Profile]) -> Guess:
     """Return the first task that the columns fit; none where no task fits, with the reason as a doubt."""
     columns = Columns(profiles)
-    found = (guess for rule in _RULES if (guess := rule(columns)))
-    return next(found, Guess(doubts=(Doubt("task", _no_task(columns)),)))
+    weight = columns.named(names.WEIGHT, "float", "int")
+    rest = Columns({name: profile for name, profile in columns.items() if name != weight})
+    for rule in _RULES:
+        if guess := rule(rest):
+            return _weigh(guess, columns, weight)
+    return Guess(doubts=(Doubt("task", _no_task(columns)),))
+
+
+def _weigh(guess: Guess, columns: Columns, weight: str | None) -> Guess:
+    """Let rows count by the column that says how much."""
+    if weight:
+        return replace(guess, parts={**guess.parts, "weight": weight})
+    other = columns.named(names.MAY_BE_WEIGHT, "float", "int")
+    if other is None or other in guess.parts.values():
+        return guess
+    doubt = Doubt(other, "if this is how much a row counts in training, give it the part `weight`")
+    return replace(guess, doubts=(*guess.doubts, doubt))
 
 
 def _no_task(columns: Columns) -> str:

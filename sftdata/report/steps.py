@@ -10,7 +10,7 @@ from rich.text import Text
 from sftdata.errors import TrainingError, UsageError, VerificationError
 from sftdata.manifest import read_manifest
 from sftdata.plan import Plan
-from sftdata.report.terminal import origin
+from sftdata.report.tokens import origin
 from sftdata.settings.training import TrainSettings
 from sftdata.shards.reader import Split, load_split
 from sftdata.training.run import RUN_NAME, open_training, plan_run, read_record, refuse_folds

@@ -1,7 +1,7 @@
 """Tables and rows for the terminal."""
 
 from collections.abc import Iterator, Sequence
-from itertools import compress, groupby, pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from sftdata.errors import VerificationError, make_printable
 from sftdata.manifest import Manifest
 from sftdata.records import IGNORE_INDEX, Task
+from sftdata.report.tokens import describe_labels, origin
 from sftdata.shards.reader import Split
 
 TRAINED = "bold green"
@@ -106,13 +107,6 @@ def _tell_crossing(crossing: dict[str, int | None]) -> str:
     return f"on two sides of the split: {found}{unknown}"
 
 
-def origin(manifest: Manifest, example: dict[str, Any]) -> tuple[str, str]:
-    """Return the file and the number of the record that an example, or what it is a copy of, was read from."""
-    source, _, record = (example.get("parent_id") or example["row_id"]).partition(":")
-    paths = {entry.id: entry.path for entry in manifest.inputs}
-    return paths.get(source, source), record
-
-
 class RowView:
     """Shows examples of a split as text, with the trained tokens coloured.
 
@@ -134,28 +128,17 @@ class RowView:
         source, record = origin(self._split.manifest, row)
         relation = "" if not row.get("parent_id") else "a part of " if "/" in row["row_id"] else "a copy of "
         where = f"{relation}{source}, record {record}"
-        title = f"{row['row_id']}  ({where})  {len(row['input_ids'])} tokens, {self._describe(row['labels'])}"
-        return Group(Rule(Text(title), align="left", style="cyan"), *self._texts(row["input_ids"], row["labels"]))
+        learns = describe_labels(self._split.manifest, row["labels"])
+        weight = f", weight {row['weight']:g}" if "weight" in row else ""
+        title = f"{row['row_id']}  ({where})  {len(row['input_ids'])} tokens, {learns}{weight}"
+        texts = self._texts(row["input_ids"], row["labels"], row.get("weights"))
+        return Group(Rule(Text(title), align="left", style="cyan"), *texts)
 
-    def _describe(self, labels: Any) -> str:
-        """Say what a model learns from an example."""
-        names = self._split.manifest.label_names or ()
-        match self._split.manifest.task:
-            case Task.TEXT_CLASSIFICATION:
-                return f"label {names[labels]}"
-            case Task.MULTILABEL:
-                return "labels " + (", ".join(compress(names, labels)) or "none")
-            case Task.REGRESSION:
-                return f"score {labels:g}"
-            case Task.SEQ2SEQ:
-                return f"{len(labels)} of the target"
-        return f"{sum(label != IGNORE_INDEX for label in labels)} trained"
-
-    def _texts(self, ids: list[int], labels: Any) -> Iterator[Text]:
+    def _texts(self, ids: list[int], labels: Any, weights: list[float] | None) -> Iterator[Text]:
         """Yield what the model sees; for seq2seq also what it is to write."""
         match self._split.manifest.task:
             case Task.CAUSAL_LM:
-                yield self._paint(ids, labels)
+                yield self._paint(ids, labels, weights)
             case Task.TOKEN_CLASSIFICATION:
                 yield self._paint_tags(ids, labels)
             case task:
@@ -176,17 +159,19 @@ class RowView:
             painted.append(f"{shown} ", style=CONTEXT if tag == "O" else TRAINED)
         return painted
 
-    def _paint(self, ids: list[int], labels: list[int]) -> Text:
+    def _paint(self, ids: list[int], labels: list[int], weights: list[float] | None = None) -> Text:
+        """Show a text; behind what has a weight of its own stands the weight."""
         painted = Text()
-        for trained, text in self._runs(ids, labels):
-            shown = text if self._colour or not trained else f"⟦{text}⟧"
-            painted.append(shown, style=TRAINED if trained else CONTEXT)
+        for weight, text in self._runs(ids, weights or [float(label != IGNORE_INDEX) for label in labels]):
+            shown = text if self._colour or not weight else f"⟦{text}⟧"
+            painted.append(shown, style=TRAINED if weight else CONTEXT)
+            painted.append(f"×{weight:g}" if weight not in (0, 1) else "", style=CONTEXT)
         return painted
 
-    def _runs(self, ids: list[int], labels: list[int]) -> Iterator[tuple[bool, str]]:
-        pairs = [(label != IGNORE_INDEX, token) for token, label in zip(ids, labels, strict=True)]
-        for trained, run in groupby(pairs, key=lambda pair: pair[0]):
-            yield trained, self._tokenizer.decode([token for _, token in run], skip_special_tokens=False)
+    def _runs(self, ids: list[int], weights: list[float]) -> Iterator[tuple[float, str]]:
+        pairs = zip(weights, ids, strict=True)
+        for weight, run in groupby(pairs, key=lambda pair: pair[0]):
+            yield weight, self._tokenizer.decode([token for _, token in run], skip_special_tokens=False)
 
 
 def plain_console() -> Console:

@@ -20,6 +20,12 @@ _LABELS: dict[Task, pa.DataType] = {
 TOKEN_TYPES = pa.field("token_type_ids", pa.list_(pa.int8()))
 """Which of two texts a token belongs to, where the tokenizer tells."""
 
+WEIGHTS = pa.field("weights", pa.list_(pa.float32()))
+"""What multiplies the loss of each label where turns of conversations have weights; 0 where the label is -100."""
+
+WEIGHT = pa.field("weight", pa.float32())
+"""What multiplies the loss of all labels of an example, where rows have weights."""
+
 PARENT = pa.field("parent_id", pa.string())
 """The row of which an example is a copy; null for the rows themselves."""
 
@@ -56,7 +62,8 @@ def _feature(arrow_type: pa.DataType) -> dict[str, Any]:
 
 def find_schema_fault(schema: pa.Schema, task: Task, label_names: tuple[str, ...] | None) -> str | None:
     """Tell in what way a schema is not one that `example_schema` gives for this task; None when it is."""
-    extra = [field for field in (TOKEN_TYPES, PARENT, FOLD) if field.name in schema.names]
+    optional = [TOKEN_TYPES, *[WEIGHTS] * (task == Task.CAUSAL_LM), WEIGHT, PARENT, FOLD]
+    extra = [field for field in optional if field.name in schema.names]
     expected = example_schema(task, label_names, extra)
     if not schema.equals(expected):
         return f"has the columns {_name_columns(schema)}, expected for {task} {_name_columns(expected)}"

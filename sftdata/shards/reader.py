@@ -27,7 +27,7 @@ class Split(Sequence[dict[str, Any]]):
 
     It pickles as paths and the manifest, and opens its shards anew in the process that gets it. Whatever stands in a
     shard, reading rows by index, by id or in order never reads beyond it; who takes `shard` or `table` as they are
-    calls `check_shard` first.
+    calls `check_shard` first. Where the dataset is not finished, its manifest is given along.
 
     Attributes:
         directory: of the dataset, absolute.
@@ -37,9 +37,9 @@ class Split(Sequence[dict[str, Any]]):
         starts: rows before each shard, and of all at the end; shape `[shards + 1]`, int64.
     """
 
-    def __init__(self, directory: str | Path, name: str) -> None:
+    def __init__(self, directory: str | Path, name: str, manifest: Manifest | None = None) -> None:
         self.directory = Path(directory).absolute()  # shards are opened later, perhaps from another working directory
-        self.manifest: Manifest = read_manifest(directory)
+        self.manifest: Manifest = manifest or read_manifest(directory)
         if name not in self.manifest.splits:
             known = ", ".join(self.manifest.splits)
             raise VerificationError(f"{directory} has no split '{name}'; its splits are: {known}.")

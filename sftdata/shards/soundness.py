@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sftdata.arrays import to_numpy
 from sftdata.manifest import Manifest
 from sftdata.records import IGNORE_INDEX, Task
-from sftdata.shards.layout import TOKEN_TYPES
+from sftdata.shards.layout import TOKEN_TYPES, WEIGHT, WEIGHTS
 
 _BESIDE_TOKENS = (Task.CAUSAL_LM, Task.TOKEN_CLASSIFICATION)
 """Tasks that have one label a token."""
@@ -18,11 +18,12 @@ _BESIDE_TOKENS = (Task.CAUSAL_LM, Task.TOKEN_CLASSIFICATION)
 
 def find_unsound(batch: pa.RecordBatch, manifest: Manifest) -> list[str]:
     """Tell what is wrong with a batch whose columns are those of the task, naming the first row of each fault."""
-    empty = [name for name in ("row_id", "input_ids", "labels") if _has_nulls(batch[name])]
+    required = ("row_id", "input_ids", "labels", WEIGHTS.name, WEIGHT.name)
+    empty = [name for name in required if name in batch.schema.names and _has_nulls(batch[name])]
     if empty:
         return [f"{name} has nulls" for name in empty]
     found = []
-    for fault, wrong in (*_token_faults(batch, manifest), *_label_faults(batch, manifest)):
+    for fault, wrong in (*_token_faults(batch, manifest), *_label_faults(batch, manifest), *_weight_faults(batch)):
         if wrong.any():
             found.append(f"row {batch['row_id'][int(wrong.argmax())]}: {fault}")
     return found
@@ -62,6 +63,28 @@ def _label_faults(batch: pa.RecordBatch, manifest: Manifest) -> _Faults:
         yield f"a label that is none of the {classes} classes", _outside(to_numpy(labels), classes)
     elif task == Task.MULTILABEL:
         yield f"not one number for each of the {classes} labels", _lengths(labels) != classes
+
+
+def _weight_faults(batch: pa.RecordBatch) -> _Faults:
+    names, labels = batch.schema.names, batch["labels"]
+    if WEIGHT.name in names:
+        yield "a weight that is not above 0 and finite", ~_counts(to_numpy(batch[WEIGHT.name]))
+    if WEIGHTS.name in names:
+        weights = batch[WEIGHTS.name]
+        uneven = _lengths(weights) != _lengths(labels)
+        yield f"not one of {WEIGHTS.name} for each label", uneven
+        if not uneven.any():
+            values, trained = to_numpy(weights.flatten()), to_numpy(labels.flatten()) != IGNORE_INDEX
+            wrong = np.where(trained, ~_counts(values), values != 0)
+            yield (
+                "a weight that is not above 0 and finite, or not 0 where nothing is trained",
+                _any_of_lists(wrong, labels),
+            )
+
+
+def _counts(weights: NDArray[Any]) -> NDArray[np.bool_]:
+    counts: NDArray[np.bool_] = (weights > 0) & np.isfinite(weights)
+    return counts
 
 
 def _has_nulls(column: pa.Array) -> bool:

@@ -7,11 +7,11 @@ from sftdata.schema import Schema
 
 
 def to_fields(rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """Return provenance and task fields of `rows`, which have the schema's columns.
+    """Return provenance and task fields of `rows`, which have the schema's columns, and `weight` if it says so.
 
     A plain text becomes one turn of the assistant. An instruction and its input become one user turn, joined by a
     newline as LLaMA-Factory joins them; what was said earlier comes before; a system prompt that says something becomes
-    a system turn, unless there is one at the start.
+    a system turn, unless there is one at the start. A row without a weight has weight 1.
 
     Raises:
         ValueError: when the schema has no task.
@@ -28,7 +28,8 @@ def to_fields(rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
         parts.get(name.removesuffix("_text"), pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in FIELDS[schema.task].items()
     ]
-    return rows.select(*provenance, *fields)
+    weights = [parts["weight"].cast(pl.Float64).fill_null(1.0).alias("weight")] if schema.has_weights else []
+    return rows.select(*provenance, *fields, *weights)
 
 
 def _turns(parts: dict[str, pl.Expr]) -> pl.Expr:

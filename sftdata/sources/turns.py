@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sftdata.arrays import to_arrow
 from sftdata.column import Column
-from sftdata.records import MESSAGES, shorten
+from sftdata.records import LEAST_WEIGHT, MESSAGES, MOST_WEIGHT, shorten
 from sftdata.sources.json_text import LONE_SURROGATE, Number, dump_json, load_json
 
 Turn = dict[str, Any]
@@ -70,7 +70,7 @@ def widen_turns(found: pa.Array | pa.ChunkedArray, column: Column) -> tuple[pl.S
     weight = fields.get("weight", pa.nulls(len(turns))).cast(pa.float64())
     train = fields.get("train", pa.nulls(len(turns))).cast(pa.bool_())
     role = fields[column.keys.role].cast(pa.large_string())
-    odd = [turns.is_null(), pc.and_(weight.is_valid(), train.is_valid()), pc.invert(pc.is_finite(weight))]
+    odd = [turns.is_null(), pc.and_(weight.is_valid(), train.is_valid()), _is_no_weight(weight)]
     odd += [pc.is_in(role, _as_texts(_call_roles(column)))]
     parts = {
         "role": pl.Series(role).replace(column.roles).to_arrow() if column.roles else role,
@@ -80,6 +80,11 @@ def widen_turns(found: pa.Array | pa.ChunkedArray, column: Column) -> tuple[pl.S
     }
     strange = np.logical_or.reduce([pl.Series(mask).fill_null(False).to_numpy() for mask in odd])
     return _join_turns(parts, offsets, lists.is_null()), sum_of_lists(strange, offsets) > 0
+
+
+def _is_no_weight(weight: pa.Array) -> pl.Series:
+    numbers = pl.Series(weight, dtype=pl.Float64)
+    return ~((numbers == 0) | numbers.is_between(LEAST_WEIGHT, MOST_WEIGHT))
 
 
 def _join_turns(parts: dict[str, pa.Array], offsets: NDArray[np.int64], is_null: pa.Array) -> pl.Series:
@@ -180,8 +185,8 @@ def _read_weight(turn: Turn, place: str) -> float | None:
     if weight is None:
         return None if train is None else float(train)
     number = to_float(weight)
-    if not math.isfinite(number):
-        raise Misfit(f"found {show(weight)} as weight of {place}, expected a number")
+    if number != 0 and not LEAST_WEIGHT <= number <= MOST_WEIGHT:
+        raise Misfit(f"found {show(weight)} as weight of {place}, expected a number from 0 to {MOST_WEIGHT:.1e}")
     return number
 
 

@@ -72,7 +72,7 @@ def _judge_by_pandera(rows: pl.DataFrame, schema: Schema) -> Failures:
 
     judge = schema.to_pandera()
     rows, failures = cast_rows(rows, judge)
-    for row, why in _find_failures(rows, rules_of(judge), schema.name).items():
+    for row, why in _find_failures(rows, [*rules_of(judge), *schema.part_rules], schema.name).items():
         known = failures.setdefault(row, [])
         missing = {f"{reason.removesuffix(':dtype')}:not_nullable" for reason, _ in known}  # for it is null once cast
         known += [(reason, detail) for reason, detail in why if reason not in missing]

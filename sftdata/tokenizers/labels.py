@@ -24,6 +24,7 @@ from sftdata.tokenizers.loading import Tokenizer
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Weights = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -80,38 +81,40 @@ def _read_alphabet(texts: list[str]) -> tuple[NDArray[np.uint8], Ints]:
 
 def find_trained(
     rendered: pl.DataFrame, encoded: Encoded, tokenizer: Tokenizer, table: pa.LargeBinaryArray | None
-) -> tuple[Flags, Ints]:
-    """Find the tokens that lie inside the spans of their rows.
+) -> tuple[Weights, Ints]:
+    """Find the tokens that lie inside the spans of their rows, and what they weigh.
 
     Args:
-        rendered: `text`, `starts` and `ends`, the spans in bytes of each text, rising and apart.
+        rendered: `text`, `starts` and `ends`, the spans in bytes of each text, rising and apart, and their `weights`.
         encoded: ids and lengths of the texts.
         tokenizer: gives character offsets for rows whose token bytes do not spell their text.
         table: what `byte_table` gave.
 
     Returns:
-        Trained tokens, shape `[tokens]`; and the rows in which a token spans the edge of a response, shape `[torn]`,
-        rising. Such a row must not be trained: its trained text would not be the response.
+        The weight of each token, 0 where it is not trained, shape `[tokens]`; and the rows in which a token spans the
+        edge of a response, shape `[torn]`, rising. Such a row must not be trained: its trained text would not be the
+        response.
     """
     ids, lengths = encoded
     first_token = np.cumsum(lengths) - lengths
     placed = np.zeros(len(lengths), dtype=np.bool_)
-    trained = np.zeros(len(ids), dtype=np.bool_)
+    found = np.zeros(len(ids), dtype=np.float32)
     torn: list[Ints] = []
     if table is not None:
         offsets, spelled = _byte_offsets(ids, table)
         row_bytes = offsets[np.append(first_token, len(ids))]
         placed = _spells_text(rendered["text"], spelled, row_bytes)
-        spans = rendered.with_row_index("row").filter(pl.Series(placed)).explode("starts", "ends").drop_nulls("starts")
+        spans = rendered.with_row_index("row").filter(pl.Series(placed))
+        spans = spans.explode("starts", "ends", "weights").drop_nulls("starts")
         rows = spans["row"].to_numpy().astype(np.int64)
-        edges = (row_bytes[rows] + spans[side].to_numpy() for side in ("starts", "ends"))
-        trained, tiled = mark_trained(Places(offsets[:-1], offsets[1:]), *edges)
+        starts, ends = (row_bytes[rows] + spans[side].to_numpy() for side in ("starts", "ends"))
+        found, tiled = mark_trained(Places(offsets[:-1], offsets[1:]), starts, ends, spans["weights"].to_numpy())
         torn.append(rows[~tiled])
     for row in np.flatnonzero(~placed):
         tokens = slice(first_token[row], first_token[row] + lengths[row])
-        trained[tokens], tiled = _mark_by_offsets(rendered, int(row), tokenizer, ids[tokens])
+        found[tokens], tiled = _mark_by_offsets(rendered, int(row), tokenizer, ids[tokens])
         torn.append(np.full(int((~tiled).sum()), row, dtype=np.int64))
-    return trained, np.unique(np.concatenate([np.zeros(0, np.int64), *torn]))
+    return found, np.unique(np.concatenate([np.zeros(0, np.int64), *torn]))
 
 
 def _byte_offsets(ids: NDArray[np.int32], table: pa.LargeBinaryArray) -> tuple[Ints, NDArray[np.uint8]]:
@@ -146,35 +149,37 @@ def _joined(texts: pl.Series) -> NDArray[np.uint8]:
 
 def _mark_by_offsets(
     rendered: pl.DataFrame, row: int, tokenizer: Tokenizer, ids: NDArray[np.int32]
-) -> tuple[Flags, Flags]:
+) -> tuple[Weights, Flags]:
     """Mark one row by the reference's character offsets."""
-    text, starts, ends = rendered.select("text", "starts", "ends").row(row)
+    text, starts, ends, weights = rendered.select("text", "starts", "ends", "weights").row(row)
     encoding = encode_reference(tokenizer, [text])[0]
     if encoding.ids != ids.tolist():
         raise TokenizerError(
             f"the encoder gives other ids than Hugging Face's for {shorten(text)!r}. Use `backend: huggingface`."
         )
     offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-    in_characters = [
+    firsts, lasts = (
         np.array([len(text.encode()[:place].decode()) for place in side or []], np.int64) for side in (starts, ends)
-    ]
-    return mark_trained(Places(offsets[:, 0], offsets[:, 1]), *in_characters)
+    )
+    return mark_trained(Places(offsets[:, 0], offsets[:, 1]), firsts, lasts, np.array(weights or [], np.float32))
 
 
-def mark_trained(places: Places, starts: Ints, ends: Ints) -> tuple[Flags, Flags]:
-    """Mark the tokens that lie inside a span.
+def mark_trained(places: Places, starts: Ints, ends: Ints, weights: Weights) -> tuple[Weights, Flags]:
+    """Give the tokens that lie inside a span its weight.
 
     Args:
         places: of all tokens, in rising order.
         starts: first unit of each span, shape `[spans]`, rising; spans do not overlap.
         ends: one past the last unit of each span, shape `[spans]`.
+        weights: of each span, above 0, shape `[spans]`.
 
     Returns:
-        Trained tokens, shape `[tokens]`; and spans that tokens tile from edge to edge, shape `[spans]`.
+        The weight of each token, 0 outside of spans, shape `[tokens]`; and spans that tokens tile from edge to edge,
+        shape `[spans]`.
     """
     count = len(places.starts)
     if count == 0:
-        return np.zeros(0, dtype=np.bool_), np.zeros(len(starts), dtype=np.bool_)
+        return np.zeros(0, dtype=np.float32), np.zeros(len(starts), dtype=np.bool_)
     first = np.searchsorted(places.starts, starts, side="left")
     last = np.searchsorted(places.ends, ends, side="right")
     inside = last > first
@@ -183,7 +188,12 @@ def mark_trained(places: Places, starts: Ints, ends: Ints) -> tuple[Flags, Flags
     change = np.zeros(count + 1, dtype=np.int8)
     change[first[inside]] += 1  # spans are apart, so none begins or ends where another does
     change[last[inside]] -= 1
-    return np.cumsum(change[:-1], dtype=np.int8).view(np.bool_), inside & starts_here & ends_here
+    trained = np.cumsum(change[:-1], dtype=np.int8).astype(np.float32)
+    if (weights != 1).any() and inside.any():
+        begins = np.zeros(count, dtype=np.int64)
+        begins[first[inside]] = 1
+        trained *= weights[inside][np.cumsum(begins) - 1]
+    return trained, inside & starts_here & ends_here
 
 
 def apply_mask(ids: NDArray[np.int32], trained: Flags) -> NDArray[np.int32]:

@@ -13,17 +13,18 @@ from sftdata.checks import RESPONSE_ROLE
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused, Turn
 from sftdata.tokenizers.edges import Memory, ResponseUnknown
 from sftdata.tokenizers.regions import Regions, find_regions
-from sftdata.tokenizers.shapes import Edge, Shape, compile_shape, content_of, place_spans
+from sftdata.tokenizers.shapes import Edge, PlacedSpan, Shape, compile_shape, content_of, place_spans
 
 RENDERED: dict[str, Any] = {
     "index": pl.UInt32(),
     "text": pl.String(),
     "starts": pl.List(pl.Int64),
     "ends": pl.List(pl.Int64),
+    "weights": pl.List(pl.Float32),
     "reason": pl.String(),
     "detail": pl.String(),
 }
-"""A rendered row: its text and the byte spans to train, or the reason why it has none."""
+"""A rendered row: its text, the byte spans to train and how much they weigh, or the reason why it has none."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,13 @@ def render_conversations(rows: pl.DataFrame, renderer: Renderer) -> pl.DataFrame
     """
     turn = pl.element().struct
     weight = turn.field("weight")
-    plain = turn.field("details").is_null() & (weight.is_null() | weight.is_in([0.0, 1.0]))
     role = turn.field("role") + pl.when(weight == 0).then(pl.lit(_UNTRAINED)).otherwise(pl.lit(""))
     numbered = rows.select(
         "messages",
         "tools",
         shape=pl.col("messages").list.eval(role).list.join("\x1f"),
-        plain=pl.col("messages").list.eval(plain).list.all() & pl.col("tools").is_null(),
+        plain=pl.col("messages").list.eval(turn.field("details").is_null()).list.all() & pl.col("tools").is_null(),
+        weighed=pl.col("messages").list.eval(~weight.is_in([0.0, 1.0])).list.any(),
     ).with_row_index()
     shaped = numbered.filter("plain")
     done = [
@@ -111,7 +112,7 @@ def _render_shape(rows: pl.DataFrame, renderer: Renderer) -> list[pl.DataFrame]:
     return [rendered, _render_each(guarded.filter(~pl.col("plain")), renderer)]
 
 
-def _concatenate(rows: pl.DataFrame, shape: Shape, spans: Sequence[tuple[Edge, Edge]]) -> pl.DataFrame:
+def _concatenate(rows: pl.DataFrame, shape: Shape, spans: Sequence[PlacedSpan]) -> pl.DataFrame:
     slots = rows.select(
         content_of(part).alias(f"slot{place}") for place, part in enumerate(shape.parts) if not isinstance(part, str)
     )
@@ -126,17 +127,33 @@ def _concatenate(rows: pl.DataFrame, shape: Shape, spans: Sequence[tuple[Edge, E
     return rows.select(
         "index",
         slots.select(pl.concat_str(texts).alias("text")).to_series(),
-        _lists("starts", offsets, [start for start, _ in spans]),
-        _lists("ends", offsets, [end for _, end in spans]),
+        _lists("starts", _places(offsets, [span.start for span in spans])),
+        _lists("ends", _places(offsets, [span.end for span in spans])),
+        _lists("weights", _weights(rows, [span.turn for span in spans])),
         pl.lit(None, dtype=pl.String).alias("reason"),
         pl.lit(None, dtype=pl.String).alias("detail"),
     )
 
 
-def _lists(name: str, offsets: NDArray[np.int64], edges: Sequence[Edge]) -> pl.Series:
-    """Return the places of the edges in each row, a list a row."""
-    places = offsets[[edge.part for edge in edges]] + np.array([edge.bytes for edge in edges], dtype=np.int64)[:, None]
-    return pl.Series(name, np.ascontiguousarray(places.T)).arr.to_list()
+def _places(offsets: NDArray[np.int64], edges: Sequence[Edge]) -> NDArray[np.int64]:
+    """Return the places of the edges in each row, shape `[edges, rows]`."""
+    parts, past = [edge.part for edge in edges], np.array([edge.bytes for edge in edges], dtype=np.int64)
+    places: NDArray[np.int64] = offsets[parts] + past[:, None]
+    return places
+
+
+def _weights(rows: pl.DataFrame, turns: Sequence[int]) -> NDArray[np.float32]:
+    """Return the weights of these turns in each row, shape `[turns, rows]`."""
+    weights = np.ones((len(turns), len(rows)), dtype=np.float32)
+    if rows["weighed"].any():
+        for place, turn in enumerate(turns):
+            weights[place] = rows["messages"].list.get(turn).struct.field("weight").fill_null(1.0).to_numpy()
+    return weights
+
+
+def _lists(name: str, values: NDArray[Any]) -> pl.Series:
+    """Return the columns of `values`, a list a row."""
+    return pl.Series(name, np.ascontiguousarray(values.T)).arr.to_list()
 
 
 def _is_real(rows: pl.DataFrame, rendered: pl.DataFrame, renderer: Renderer) -> bool:
@@ -156,25 +173,26 @@ def _render_each(rows: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
     return pl.DataFrame(done, schema=RENDERED, orient="row")
 
 
-_Rendered = tuple[int, str | None, list[int] | None, list[int] | None, str | None, str | None]
+_Rendered = tuple[int, str | None, list[int] | None, list[int] | None, list[float] | None, str | None, str | None]
 
 
 def _render_row(
     index: int, stored: list[dict[str, Any]], tools: str | None, renderer: Renderer, memory: Memory
 ) -> _Rendered:
-    weights = [turn["weight"] for turn in stored if turn["role"] == RESPONSE_ROLE]
-    if any(weight not in {None, 0, 1} for weight in weights):
-        return index, None, None, None, "weight:fraction", "a turn has a weight other than 0 and 1"
+    given = [turn["weight"] for turn in stored if turn["role"] == RESPONSE_ROLE]
+    weights = [1.0 if weight is None else weight for weight in given]
     try:
         may = [weight != 0 for weight in weights]
         regions = _find(stored, json.loads(tools) if tools else None, renderer, may, memory)
     except TemplateRefused as refusal:
-        return index, None, None, None, "template_refused", str(refusal)
+        return index, None, None, None, None, "template_refused", str(refusal)
     except ResponseUnknown as why:
-        return index, None, None, None, "response_rewritten", str(why)
+        return index, None, None, None, None, "response_rewritten", str(why)
     spans = [span for of_turn in regions.spans for span in of_turn]
     in_bytes = [tuple(len(regions.text[:place].encode()) for place in span) for span in spans]
-    return index, regions.text, [start for start, _ in in_bytes], [end for _, end in in_bytes], None, None
+    starts, ends = [start for start, _ in in_bytes], [end for _, end in in_bytes]
+    of_spans = [weight for weight, of_turn in zip(weights, regions.spans, strict=True) for _ in of_turn]
+    return index, regions.text, starts, ends, of_spans, None, None
 
 
 def _find(stored: list[dict[str, Any]], tools: Any, renderer: Renderer, may: Sequence[bool], memory: Memory) -> Regions:
@@ -215,6 +233,7 @@ def _refuse(rows: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
         pl.lit(None, dtype=pl.String).alias("text"),
         pl.lit(None, dtype=pl.List(pl.Int64)).alias("starts"),
         pl.lit(None, dtype=pl.List(pl.Int64)).alias("ends"),
+        pl.lit(None, dtype=pl.List(pl.Float32)).alias("weights"),
         pl.lit(reason).alias("reason"),
         pl.lit(detail).alias("detail"),
     )

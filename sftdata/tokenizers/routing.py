@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -102,11 +103,15 @@ def keep_checking(encode: Encode, reference: Encode, backend: str) -> Encode:
     return checked
 
 
-def weave(fast: Encoded, slow: Encoded, is_slow: NDArray[np.bool_]) -> Encoded:
+Rows = tuple[NDArray[Any], NDArray[np.int64]]
+"""What belongs to the tokens of all texts, end to end, and how many tokens each text has."""
+
+
+def weave(fast: Rows, slow: Rows, is_slow: NDArray[np.bool_]) -> Rows:
     """Put two encodings together; `is_slow` tells for each text where it is, shape `[texts]`."""
     lengths = np.empty(len(is_slow), dtype=np.int64)
     lengths[is_slow], lengths[~is_slow] = slow[1], fast[1]
-    ids = np.empty(int(lengths.sum()), dtype=np.int32)
+    ids = np.empty(int(lengths.sum()), dtype=fast[0].dtype)
     slow_ids = np.repeat(is_slow, lengths)
     ids[slow_ids], ids[~slow_ids] = slow[0], fast[0]
     return ids, lengths

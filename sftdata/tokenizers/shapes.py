@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from sftdata.checks import RESPONSE_ROLE
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
 from sftdata.tokenizers.edges import ResponseUnknown
 from sftdata.tokenizers.regions import find_regions
@@ -210,9 +211,17 @@ class Edge(NamedTuple):
     bytes: int
 
 
+class PlacedSpan(NamedTuple):
+    """A span that is trained in conversations of a shape, and the position of its turn."""
+
+    start: Edge
+    end: Edge
+    turn: int
+
+
 def place_spans(
     shape: Shape, roles: Sequence[str], template: ChatTemplate, end_tokens: Sequence[str], wanted: Sequence[bool]
-) -> list[tuple[Edge, Edge]] | None:
+) -> list[PlacedSpan] | None:
     """Find the spans that are trained in conversations of a shape, in order; None where they cannot be proved.
 
     They are found in one conversation of this shape, whose contents are made up.
@@ -228,8 +237,18 @@ def place_spans(
         return None
     if "".join(texts) != regions.text:
         return None
-    spans = [(_find_edge(start, texts), _find_edge(end, texts)) for of_turn in regions.spans for start, end in of_turn]
-    inside = [edge for span in spans for edge in span if edge.bytes and not isinstance(shape.parts[edge.part], str)]
+    responses = [turn for turn, role in enumerate(roles) if role == RESPONSE_ROLE]
+    spans = [
+        PlacedSpan(_find_edge(start, texts), _find_edge(end, texts), turn)
+        for turn, of_turn in zip(responses, regions.spans, strict=True)
+        for start, end in of_turn
+    ]
+    inside = [
+        edge
+        for span in spans
+        for edge in (span.start, span.end)
+        if edge.bytes and not isinstance(shape.parts[edge.part], str)
+    ]
     return spans if not inside else None
 
 

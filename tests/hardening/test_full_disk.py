@@ -136,7 +136,7 @@ def test_a_file_system_that_is_full_is_told_and_costs_nothing(scene):
 def test_an_index_a_manifest_and_rejected_rows_are_among_what_could_not_be_written(scene):
     """The test above is worth as much as the changes that it goes through."""
     *_, changes = scene
-    for name in ("rejected.jsonl", "index/train.arrow", "manifest.json.tmp", "part-00000", "state.json"):
+    for name in ("rejected.jsonl", "report.html", "index/train.arrow", "manifest.json.tmp", "part-00000", "state.json"):
         assert any(change.endswith(f"/{name}") for change in changes)
 
 

@@ -16,7 +16,7 @@ from sftdata.errors import VerificationError
 from sftdata.manifest import FORMAT, Manifest
 from sftdata.records import Task
 from sftdata.shards.index import INDEX_SCHEMAS
-from sftdata.shards.layout import FOLD, PARENT, TOKEN_TYPES, example_schema
+from sftdata.shards.layout import FOLD, PARENT, TOKEN_TYPES, WEIGHT, WEIGHTS, example_schema
 from sftdata.sources import parsing
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
@@ -136,6 +136,30 @@ FAULTS = {
     "an index of other rows": lambda out: rewrite_shard(out, set_first("input_ids", [1])),
 }
 
+WEIGHT_FAULTS = {
+    "of zero": lambda row: row.update(weight=0.0),
+    "below zero": lambda row: row.update(weight=-1.0),
+    "without end": lambda row: row.update(weight=float("inf")),
+    "that is no number": lambda row: row.update(weight=float("nan")),
+    "that is missing": lambda row: row.update(weight=None),
+    "where nothing is trained": lambda row: row["weights"].__setitem__(0, 1.0),
+    "of zero where a label is trained": lambda row: row["weights"].__setitem__(-1, 0.0),
+    "below zero where a label is trained": lambda row: row["weights"].__setitem__(-1, -1.0),
+    "too many": lambda row: row["weights"].append(0.0),
+    "that is missing of a label": lambda row: row["weights"].__setitem__(-1, None),
+}
+
+
+@pytest.mark.parametrize("fault", WEIGHT_FAULTS)
+def test_each_faulty_weight_is_found_by_the_independent_reader_and_by_verify(tmp_path, text_tokenizer, fault):
+    rows, tokenizer = FOREIGN["causal_lm"][0], (text_tokenizer / "tokenizer.json").read_bytes()
+    independent.write(tmp_path / "out", "causal_lm", {"train": rows}, None, tokenizer, 200, rows_per_shard=8)
+    assert independent.Checker(tmp_path / "out").faults == []
+    rewrite_shard(tmp_path / "out", lambda rows: WEIGHT_FAULTS[fault](rows[2]))
+    assert independent.Checker(tmp_path / "out").faults
+    with pytest.raises(VerificationError, match="weight"):
+        sftdata.verify(tmp_path / "out")
+
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_found_by_the_independent_reader_and_by_verify(prepare, fault):
@@ -163,14 +187,22 @@ def parents(ids, number):
 
 NAMES = ["no", "yes", "不"]
 FOREIGN = {
-    "causal_lm": (examples(lambda ids, n: [-100, *ids[1:]], parent_id=parents), None),
+    "causal_lm": (
+        examples(
+            lambda ids, n: [-100, *ids[1:]],
+            weights=lambda ids, n: [0.0, *[0.25 * (n + place + 1) for place in range(len(ids) - 1)]],
+            weight=lambda ids, n: 1.0 + n / 4,
+            parent_id=parents,
+        ),
+        None,
+    ),
     "seq2seq": (examples(lambda ids, n: ids[::-1]), None),
     "token_classification": (examples(lambda ids, n: [n % 3, *[-100] * (len(ids) - 1)]), NAMES),
     "text_classification": (
         examples(lambda ids, n: n % 3, token_type_ids=lambda ids, n: [0, *[1] * (len(ids) - 1)]),
         NAMES,
     ),
-    "multilabel": (examples(lambda ids, n: [0.0, 1.0, n / 2]), NAMES),
+    "multilabel": (examples(lambda ids, n: [0.0, 1.0, n / 2], weight=lambda ids, n: 0.5 + n), NAMES),
     "regression": (examples(lambda ids, n: n / 2, fold=lambda ids, n: n % 2), None),
 }
 
@@ -249,7 +281,7 @@ def type_of(arrow: pa.DataType) -> str:
 def test_the_columns_and_labels_on_the_page_are_those_of_the_code():
     columns = next(table for table in tables() if table[0][0] == "Column" and table[0][1] == "Arrow type")
     told = {row[0].strip("`"): row[1] for row in columns[1:]}
-    schema = example_schema(Task.REGRESSION, None, [TOKEN_TYPES, PARENT, FOLD])
+    schema = example_schema(Task.REGRESSION, None, [TOKEN_TYPES, WEIGHTS, WEIGHT, PARENT, FOLD])
     assert list(told) == schema.names
     assert {name: kind for name, kind in told.items() if name != "labels"} == {
         field.name: type_of(field.type) for field in schema if field.name != "labels"
@@ -262,7 +294,7 @@ def test_the_columns_and_labels_on_the_page_are_those_of_the_code():
 
 def test_the_independent_schemas_are_those_of_the_code():
     for task in Task:
-        extra = [TOKEN_TYPES, PARENT, FOLD]
+        extra = [TOKEN_TYPES, WEIGHTS, WEIGHT, PARENT, FOLD]
         ours = example_schema(task, tuple(NAMES), extra)
         theirs = independent.make_schema(task, NAMES, [field.name for field in extra])
         if task in (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.MULTILABEL):

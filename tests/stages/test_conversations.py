@@ -88,7 +88,6 @@ def test_a_turn_of_weight_zero_is_not_trained_and_the_last_one_is_not_replaced_b
     talk = [*TALK[:-1], {**TALK[-1], "weight": 0.0}]
     assert trained(one(talk, make()), make()) == [f"one{END}", f"two{END}"]
     assert reason(talk, make(train_on="last")) == "nothing_trained"
-    assert reason([user("a"), assistant("b", weight=0.5)], make()) == "weight:fraction"
 
 
 def test_reasoning_and_tool_calls_are_trained_and_tool_results_are_not(make):

@@ -12,8 +12,9 @@ from sftdata.tokenizers.labels import Places, apply_mask, byte_table, find_train
 from sftdata.tokenizers.loading import load_tokenizer
 
 
-def naive(places, starts, ends):
-    trained = [any(s <= a and b <= e for s, e in zip(starts, ends, strict=True)) for a, b in zip(*places, strict=True)]
+def naive(places, starts, ends, weights):
+    spans = list(zip(starts, ends, weights, strict=True))
+    trained = [sum(w for s, e, w in spans if s <= a and b <= e) for a, b in zip(*places, strict=True)]
     edges_a, edges_b = set(places[0]), set(places[1])
     tiled = [s in edges_a and e in edges_b for s, e in zip(starts, ends, strict=True)]
     return trained, tiled
@@ -27,16 +28,17 @@ def test_marks_equal_a_naive_loop(data):
     points = sorted(data.draw(st.lists(st.integers(0, edges[-1]), max_size=8, unique=True)))
     spans = list(zip(points[::2], points[1::2], strict=False))
     starts, ends = (np.array([span[side] for span in spans], np.int64) for side in (0, 1))
-    trained, tiled = mark_trained(Places(*places), starts, ends)
-    expected_trained, expected_tiled = naive((edges[:-1], edges[1:]), starts.tolist(), ends.tolist())
+    weights = data.draw(st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=len(spans), max_size=len(spans)))
+    trained, tiled = mark_trained(Places(*places), starts, ends, np.array(weights, np.float32))
+    expected_trained, expected_tiled = naive((edges[:-1], edges[1:]), starts.tolist(), ends.tolist(), weights)
     assert tiled.tolist() == [t and e > s for t, (s, e) in zip(expected_tiled, spans, strict=True)]
     assert trained.tolist() == expected_trained
 
 
 def rendered(rows):
-    return pl.DataFrame(
-        rows, schema={"text": pl.String, "starts": pl.List(pl.Int64), "ends": pl.List(pl.Int64)}, orient="row"
-    )
+    places, numbers = pl.List(pl.Int64), pl.List(pl.Float32)
+    schema = {"text": pl.String, "starts": places, "ends": places, "weights": numbers}
+    return pl.DataFrame([(*row, [0.5] * len(row[1])) for row in rows], schema=schema, orient="row")
 
 
 TEXTS = [

@@ -191,13 +191,18 @@ def test_tools_and_other_keys_of_a_turn_reach_the_template_as_they_are_written()
     assert second["text"] == by.template.render([ASKS, SAYS])
 
 
-@pytest.mark.parametrize("weights", [(0.0, 1.0), (None, 0.0), (1.0, None), (0.0, 0.0)])
-def test_a_response_of_weight_zero_is_not_trained(weights):
-    talk = [ASKS, {**SAYS, "content": "one", "weight": weights[0]}, ASKS]
+@pytest.mark.parametrize("details", [None, '{"name": "bot"}'])
+@pytest.mark.parametrize("weights", [(0.0, 1.0), (None, 0.0), (1.0, None), (0.0, 0.0), (0.5, 2.0), (None, 0.25)])
+def test_a_response_weighs_what_its_turn_says_and_of_weight_zero_is_not_trained(weights, details):
+    """Other rows of the same shape weigh something else; with `details` each row is rendered for real."""
+    talk = [ASKS, {**SAYS, "content": "one", "weight": weights[0], "details": details}, {**ASKS, "weight": 0.7}]
     talk.append({**SAYS, "content": "two", "weight": weights[1]})
-    (row,) = render_conversations(as_rows([talk]), renderer("chatml")).iter_rows(named=True)
-    wanted = [said for said, weight in zip(("one", "two"), weights, strict=True) if weight != 0]
-    assert spoken_of(row) == [f"{said}<|im_end|>" for said in wanted]
+    others = [[{**turn, "weight": None if turn["role"] == "user" else weight} for turn in talk] for weight in (None, 3)]
+    rows = render_conversations(as_rows([talk, *others]), renderer("chatml")).to_dicts()
+    wanted = [(said, weight) for said, weight in zip(("one", "two"), weights, strict=True) if weight != 0]
+    assert spoken_of(rows[0]) == [f"{said}<|im_end|>" for said, _ in wanted]
+    assert rows[0]["weights"] == [1.0 if weight is None else weight for _, weight in wanted]
+    assert [row["weights"] for row in rows[1:]] == [[1.0, 1.0], [3.0, 3.0]]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +210,6 @@ def test_a_response_of_weight_zero_is_not_trained(weights):
     [
         ({"content": None, "details": '{"tool_calls": [{"function": {"name": "f"}}]}'}, "response_rewritten"),
         ({"details": '{"reasoning_content": "because"}'}, "response_rewritten"),
-        ({"weight": 0.5}, "weight:fraction"),
     ],
 )
 def test_a_response_whose_labels_cannot_be_proved_is_rejected_with_a_reason(turn, reason):

@@ -1,5 +1,6 @@
 """Turn rows into examples: ids, and labels that are proved. One module a task; the others hold what they share."""
 
+from sftdata.stages.tokenization.conversations import weighs_turns
 from sftdata.stages.tokenization.pairs import find_pair_template
 from sftdata.stages.tokenization.rows import Tokenized, texts_to_prove, tokenize_rows
 from sftdata.stages.tokenization.setup import Tokenization, make_renderer, without_template
@@ -13,5 +14,6 @@ __all__ = [
     "make_renderer",
     "texts_to_prove",
     "tokenize_rows",
+    "weighs_turns",
     "without_template",
 ]

@@ -7,13 +7,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sftdata.checks import RESPONSE_ROLE
 from sftdata.stages.tokenization.drafts import Drafts, Drop
 from sftdata.stages.tokenization.encoding import cut, reject_control_tokens, reject_long
 from sftdata.stages.tokenization.escaping import CannotEscape, Escaping
 from sftdata.stages.tokenization.flat import Flags, Ints, as_lists, count_in_rows, take_rows
 from sftdata.stages.tokenization.overflow import Stored, keep_beginning, split_conversations
 from sftdata.stages.tokenization.setup import Tokenization
-from sftdata.tokenizers.labels import apply_mask, find_trained
+from sftdata.tokenizers.labels import Weights, apply_mask, find_trained
 from sftdata.tokenizers.rendering import render_conversations, render_text
 from sftdata.tokenizers.routing import weave
 
@@ -26,13 +27,18 @@ class _Labelled:
         rows: the row that each comes from, rising, shape `[examples]`.
         ids: of all, end to end, shape `[tokens]`.
         lengths: how many tokens each has, shape `[examples]`.
-        trained: which tokens are trained, shape `[tokens]`.
+        weights: what multiplies the loss of each token, 0 where it is not trained; float32, shape `[tokens]`.
     """
 
     rows: Ints
     ids: NDArray[np.int32]
     lengths: Ints
-    trained: Flags
+    weights: Weights
+
+    @property
+    def trained(self) -> Flags:
+        """Which tokens are trained, shape `[tokens]`."""
+        return self.weights > 0
 
 
 def tokenize_conversations(rows: pl.DataFrame, settings: Tokenization, drop: Drop) -> Drafts:
@@ -47,15 +53,26 @@ def tokenize_conversations(rows: pl.DataFrame, settings: Tokenization, drop: Dro
         found, truncated, nothing = _take(found, keep), truncated[keep], nothing[keep]
     drop.add(found.rows[nothing], "nothing_trained", "no token of a response is left")
     labels = as_lists(apply_mask(found.ids, found.trained), found.lengths)
-    return Drafts(found.rows, found.ids, found.lengths, labels, truncated)
+    extra = (as_lists(found.weights, found.lengths),) if settings.has_turn_weights else ()
+    return Drafts(found.rows, found.ids, found.lengths, labels, truncated, extra)
+
+
+def weighs_turns(rows: pl.DataFrame) -> bool:
+    """Tell whether a response of these conversations has another weight than 0 and 1."""
+    turns = rows["messages"].list.explode(keep_nulls=False, empty_as_null=False).struct
+    weights = turns.field("weight")
+    if weights.null_count() == len(weights):
+        return False
+    return bool(((turns.field("role") == RESPONSE_ROLE) & ~weights.is_in([0.0, 1.0])).any())
 
 
 def _count_predicted(found: _Labelled) -> Ints:
     """Count the trained tokens of each example that have a token before them, from which they are predicted."""
     filled = np.flatnonzero(found.lengths)
     first = (np.cumsum(found.lengths) - found.lengths)[filled]
-    count = count_in_rows(found.trained, found.lengths)
-    count[filled] -= found.trained[first]
+    trained = found.trained
+    count = count_in_rows(trained, found.lengths)
+    count[filled] -= trained[first]
     return count
 
 
@@ -80,14 +97,13 @@ def _label(rows: pl.DataFrame, place: Ints, settings: Tokenization, drop: Drop) 
     rendered = rendered.with_columns(pl.col("text").fill_null(""))
     usual = rendered.filter(pl.Series(~spelled)) if spelled.any() else rendered
     encoded = settings.backend.encode(usual["text"])
-    trained, torn = find_trained(usual, encoded, settings.tokenizer, settings.bytes_of_ids)
+    weights, torn = find_trained(usual, encoded, settings.tokenizer, settings.bytes_of_ids)
     _drop_torn(place[~spelled][torn], drop)
     if not spelled.any():
-        return _Labelled(place, *encoded, trained)
-    odd, odd_trained = _encode_escaped(rendered.filter(pl.Series(spelled)), place[spelled], escaping, settings, drop)
+        return _Labelled(place, *encoded, weights)
+    odd, odd_weights = _encode_escaped(rendered.filter(pl.Series(spelled)), place[spelled], escaping, settings, drop)
     both = weave(encoded, odd, spelled)
-    flags = weave((trained.astype(np.int32), encoded[1]), (odd_trained.astype(np.int32), odd[1]), spelled)[0]
-    return _Labelled(place, *both, flags.astype(np.bool_))
+    return _Labelled(place, *both, weave((weights, encoded[1]), (odd_weights, odd[1]), spelled)[0])
 
 
 def _undo(chosen: Flags) -> Ints:
@@ -97,13 +113,14 @@ def _undo(chosen: Flags) -> Ints:
 
 def _encode_escaped(
     rendered: pl.DataFrame, place: Ints, escaping: Escaping, settings: Tokenization, drop: Drop
-) -> tuple[tuple[NDArray[np.int32], Ints], Flags]:
+) -> tuple[tuple[NDArray[np.int32], Ints], Weights]:
     ids: list[int] = []
     lengths = np.zeros(len(rendered), dtype=np.int64)
-    trained = [np.zeros(0, dtype=np.bool_)]
-    for number, (text, starts, ends) in enumerate(rendered.select("text", "starts", "ends").iter_rows()):
+    weights = [np.zeros(0, dtype=np.float32)]
+    spans = rendered.select("text", *(pl.col(name).fill_null([]) for name in ("starts", "ends", "weights")))
+    for number, row in enumerate(spans.iter_rows()):
         try:
-            found, flags, tiled = escaping.encode(text, starts or [], ends or [])
+            found, of_tokens, tiled = escaping.encode(*row)
         except CannotEscape:
             reject_control_tokens(place[[number]], settings, drop)
             continue
@@ -111,8 +128,8 @@ def _encode_escaped(
             _drop_torn(place[[number]], drop)
         ids += found
         lengths[number] = len(found)
-        trained.append(flags)
-    return (np.array(ids, dtype=np.int32), lengths), np.concatenate(trained)
+        weights.append(of_tokens)
+    return (np.array(ids, dtype=np.int32), lengths), np.concatenate(weights)
 
 
 def _drop_torn(rows: Ints, drop: Drop) -> None:
@@ -125,14 +142,14 @@ def _shorten(rows: pl.DataFrame, found: _Labelled, settings: Tokenization, drop:
     long = found.lengths > most
     if overflow == "split" and settings.is_plain_text:
         windows = cut(found.lengths, most, settings, drop)
-        return _Labelled(windows.rows, found.ids, windows.lengths, found.trained), windows.truncated
+        return _Labelled(windows.rows, found.ids, windows.lengths, found.weights), windows.truncated
     if overflow == "split" and long.any():
         pieces = _split(rows, found, long, settings, drop)
         return pieces, np.zeros(len(pieces.rows), dtype=np.bool_)
     if overflow == "truncate" and long.any():
         keep = keep_beginning(found.trained, found.lengths, most)
         lengths = count_in_rows(keep, found.lengths)
-        return _Labelled(found.rows, found.ids[keep], lengths, found.trained[keep]), long
+        return _Labelled(found.rows, found.ids[keep], lengths, found.weights[keep]), long
     reject_long(np.flatnonzero(long), settings, drop)
     return found, np.zeros(len(long), dtype=np.bool_)
 
@@ -147,7 +164,7 @@ def _split(rows: pl.DataFrame, found: _Labelled, long: Flags, settings: Tokeniza
         np.concatenate([short.rows, parts.rows]),
         np.concatenate([short.ids, parts.ids]),
         np.concatenate([short.lengths, parts.lengths]),
-        np.concatenate([short.trained, parts.trained]),
+        np.concatenate([short.weights, parts.weights]),
     )
     return _take(together, np.argsort(together.rows, kind="stable"))
 
@@ -161,5 +178,4 @@ def _fits(turns: list[Stored], tools: str | None, settings: Tokenization) -> boo
 
 def _take(found: _Labelled, chosen: Ints) -> _Labelled:
     ids, lengths = take_rows(found.ids, found.lengths, chosen)
-    trained = take_rows(found.trained.astype(np.int32), found.lengths, chosen)[0].astype(np.bool_)
-    return _Labelled(found.rows[chosen], ids, lengths, trained)
+    return _Labelled(found.rows[chosen], ids, lengths, take_rows(found.weights, found.lengths, chosen)[0])

@@ -17,7 +17,7 @@ import polars as pl
 
 from sftdata.stages.tokenization.encoding import spell_control_tokens
 from sftdata.stages.tokenization.flat import Flags, count_in_rows
-from sftdata.tokenizers.labels import Places, mark_trained
+from sftdata.tokenizers.labels import Places, Weights, mark_trained
 from sftdata.tokenizers.loading import Tokenizer
 
 FIRST = 0x100000
@@ -72,16 +72,19 @@ class Escaping:
         tools = _unescape_all(rows["tools"])
         return rows.with_columns(hidden, replace(pl.lit(tools)).alias("tools"))
 
-    def encode(self, text: str, starts: Sequence[int], ends: Sequence[int]) -> tuple[list[int], Flags, bool]:
+    def encode(
+        self, text: str, starts: Sequence[int], ends: Sequence[int], weights: Sequence[float]
+    ) -> tuple[list[int], Weights, bool]:
         """Encode a rendered text whose control tokens were hidden.
 
         Args:
             text: with private characters in place of control tokens.
             starts: first byte of each span that is trained.
             ends: one past the last byte of each span.
+            weights: of each span.
 
         Returns:
-            The ids; which of them are trained; and whether tokens tile every span.
+            The ids; the weight of each, 0 where it is not trained; and whether tokens tile every span.
 
         Raises:
             CannotEscape: when pieces are not encoded as the whole is.
@@ -92,10 +95,10 @@ class Escaping:
         ids, places, shift = self._encode(text)
         edges = [[shift[len(text.encode()[:at].decode())] for at in side] for side in (starts, ends)]
         offsets = np.array(places, dtype=np.int64).reshape(-1, 2)
-        trained, tiled = mark_trained(
-            Places(offsets[:, 0], offsets[:, 1]), *(np.array(side, dtype=np.int64) for side in edges)
-        )
-        return ids, trained, bool(tiled.all())
+        firsts, lasts = (np.array(side, dtype=np.int64) for side in edges)
+        of_spans = np.array(weights, dtype=np.float32)
+        found, tiled = mark_trained(Places(offsets[:, 0], offsets[:, 1]), firsts, lasts, of_spans)
+        return ids, found, bool(tiled.all())
 
     def _encode(self, text: str) -> tuple[list[int], list[tuple[int, int]], list[int]]:
         """Return ids, their character offsets in the text with everything put back, and where each character went."""

@@ -43,7 +43,7 @@ def wrap(ids: NDArray[np.int32], lengths: Ints, before: list[int], after: list[i
     return out, wrapped
 
 
-def take_rows(values: NDArray[np.int32], lengths: Ints, rows: Ints) -> Encoded:
+def take_rows(values: NDArray[Any], lengths: Ints, rows: Ints) -> tuple[NDArray[Any], Ints]:
     """Return the rows at these positions, which may come again."""
     starts, taken = (np.cumsum(lengths) - lengths)[rows], lengths[rows]
     return values[np.repeat(starts, taken) + positions_in_rows(taken)], taken

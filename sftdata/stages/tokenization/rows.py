@@ -51,7 +51,7 @@ def tokenize_rows(rows: pl.DataFrame, settings: Tokenization) -> Tokenized:
 
     Reasons of rejection, of any task: `special_token_in_text`, `too_long`, `no_tokens`, `label:not_in_train`. Of
     conversations: `template_refused`, `response_rewritten` (the template does not show all of a response, or it cannot
-    be told where), `response_boundary` (a token spans the edge of a response), `weight:fraction`, `nothing_trained`.
+    be told where), `response_boundary` (a token spans the edge of a response), `nothing_trained`.
     Of words: `tags:as_long_as`, `word_without_token`. Of targets: `target_too_long`, `target_no_tokens`. Of numbers:
     `score:not_finite`.
     """

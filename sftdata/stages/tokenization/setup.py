@@ -11,7 +11,7 @@ import pyarrow as pa
 from sftdata.errors import TokenizerError
 from sftdata.records import Task
 from sftdata.settings.tokenizing import TokenizeSettings
-from sftdata.shards.layout import example_schema
+from sftdata.shards.layout import TOKEN_TYPES, WEIGHTS, example_schema
 from sftdata.stages.tokenization.pairs import PairTemplate, find_pair_template
 from sftdata.tokenizers.backends import Backend, Proof, make_backend
 from sftdata.tokenizers.chat_template import ChatTemplate, TemplateRefused
@@ -32,6 +32,7 @@ class Tokenization:
         label_names: names of classes or tags by index; None for tasks without.
         has_pairs: whether rows have a second text, `text_pair`.
         is_plain_text: whether a conversation is one text, which nothing is asked before.
+        has_turn_weights: whether some responses have another weight than 0 and 1.
     """
 
     task: Task
@@ -41,6 +42,7 @@ class Tokenization:
     label_names: tuple[str, ...] | None = None
     has_pairs: bool = False
     is_plain_text: bool = False
+    has_turn_weights: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made of the attributes: an encoder goes to no other process."""
@@ -49,7 +51,8 @@ class Tokenization:
     @property
     def extra_fields(self) -> list[pa.Field]:
         """The columns that examples have beside `row_id`, `input_ids` and `labels`."""
-        return [pa.field("token_type_ids", pa.list_(pa.int8()))] * (self.has_pairs and self.pair_template.has_types)
+        types = [TOKEN_TYPES] * (self.has_pairs and self.pair_template.has_types)
+        return types + [WEIGHTS] * self.has_turn_weights
 
     @property
     def schema(self) -> pa.Schema:

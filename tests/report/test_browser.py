@@ -1,0 +1,141 @@
+"""The report in a real browser: it renders without a complaint or a request, and its filters and expands work."""
+
+import pytest
+from browser import Watched, open_browser
+from examples import make_conversations
+
+import sftdata
+from sftdata.report.page import REPORT_NAME
+
+HIT = "</script><script>window.hit = 1</script><img src=x onerror='window.hit = 2'>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def report(tmp_path, chat_recipe):
+    rows = make_conversations(50)
+    for row in rows[:20]:
+        row["messages"][-2]["content"] += HIT
+    rows += [{"messages": [{"role": "user", "content": f"no answer {HIT}"}]}, {"messages": []}, *rows[:4]]
+    options = {"deduplicate": {"exact": True}, "clean": {"whitespace": "words"}, "max_rejected": 1.0}
+    sftdata.prepare(sftdata.load_recipe(chat_recipe(rows, **options)))
+    return tmp_path / "out" / REPORT_NAME
+
+
+@pytest.fixture
+def tab(browser, report):
+    watched = Watched(browser, viewport={"width": 1200, "height": 900})
+    yield watched.open(report)
+    assert watched.said == []
+    assert watched.asked == [report.as_uri()]
+    assert watched.page.evaluate("window.hit") is None
+    watched.page.close()
+
+
+def visible(tab, selector):
+    return [text for item in tab.locator(selector).all() if item.is_visible() for text in [item.inner_text()]]
+
+
+def test_every_section_is_there_and_the_contents_lead_to_it(tab):
+    titles = visible(tab, "main > section > h2")
+    links = tab.locator("nav.contents a")
+    assert len(titles) == links.count() > 8
+    for link in links.all():
+        link.click()
+        assert tab.locator(link.get_attribute("href")).is_visible()
+    tab.locator("nav.contents a", has_text="Packing").click()
+    tab.locator("nav.contents a[aria-current]", has_text="Packing").wait_for(timeout=5000)
+
+
+def test_a_filter_shows_what_it_matches(tab):
+    box, items = tab.get_by_label("Filter rejected rows"), "#reasons details"
+    everything = visible(tab, "#reasons summary .what")
+    assert len(everything) >= 2
+    box.fill("NO ANSWER <")
+    shown = visible(tab, "#reasons summary .what")
+    assert 0 < len(shown) < len(everything)
+    assert tab.locator("#reasons-shown").inner_text() == f"{len(shown)} of {len(everything)} shown"
+    box.fill("there is no such row")
+    assert visible(tab, items) == []
+    box.fill("")
+    assert visible(tab, "#reasons summary .what") == everything
+    assert tab.locator("#reasons-shown").inner_text() == ""
+
+
+def test_items_open_all_at_once_and_alone_by_key(tab):
+    button, items = tab.locator("button[data-opens=reasons]"), tab.locator("#reasons details")
+    opened = tab.locator("#reasons details[open]")
+    assert opened.count() == 1
+    button.click()
+    assert (opened.count(), button.inner_text()) == (items.count(), "Collapse all")
+    assert all(example.is_visible() for example in items.locator("pre").all())
+    button.click()
+    assert (opened.count(), button.inner_text()) == (0, "Expand all")
+    items.nth(1).locator("summary").focus()
+    tab.keyboard.press("Enter")
+    assert (opened.count(), items.nth(1).locator("pre").first.is_visible()) == (1, True)
+
+
+def test_rows_of_the_chosen_split_are_shown(tab):
+    tab.locator("#split-of-rows").select_option("test")
+    shown = visible(tab, "#rows article header .where")
+    assert shown
+    assert all(text.startswith("test · ") for text in shown)
+    edged = "getComputedStyle(document.querySelector('[data-split=test] .tokens > *')).boxShadow"
+    assert tab.evaluate(edged) != "none"
+    tab.get_by_label("Token boundaries").uncheck()
+    assert tab.evaluate(edged) == "none"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_it_fits_the_screen_and_can_be_read_in_both_schemes(browser, report, scheme, width):
+    watched = Watched(browser, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    tab = watched.open(report)
+    for button in tab.locator("button[data-opens]").all():
+        button.click()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    weak = tab.evaluate(FIND_WEAK)
+    assert weak == []
+    assert (watched.said, len(watched.asked)) == ([], 1)
+    tab.close()
+
+
+def test_without_scripts_everything_is_there_and_no_tool_that_does_not_work(browser, report):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(report.as_uri())
+    assert not any(tool.is_visible() for tool in tab.locator(".tools").all())
+    assert all(part.is_visible() for part in tab.locator("[data-split]").all())
+    context.close()
+
+
+FIND_WEAK = """() => {
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b]
+    .map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const weak = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.textContent.trim() || !element.checkVisibility() || element.closest("script, svg")) continue;
+    const [a, b] = [light(parse(getComputedStyle(element).color)), light(ground(element))].sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < 4.5) weak.push(`${element.tagName}.${element.className} ${contrast.toFixed(2)}`);
+  }
+  return [...new Set(weak)];
+}"""
+"""Finds text with less contrast than 4.5 to 1, which WCAG 2.2 asks for."""
