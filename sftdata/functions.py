@@ -1,6 +1,7 @@
-"""Find what a schema names as `module:function`.
+"""Find what a schema or a recipe names as `module:function`.
 
-Only a schema or a recipe can name code, as a person's own statement; nothing that is read from data ever gets here.
+Only a schema or a recipe can name code, as a person's own statement, and the record of a run that such a recipe made;
+nothing that is read from data ever gets here.
 """
 
 import importlib
@@ -29,7 +30,7 @@ def find_named(name: str, base: Path | None = None) -> Any:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as cause:
         missing = cause.name or module
-        where = f" beside the schema ({folder}) or among the installed" if missing == module.partition(".")[0] else ""
+        where = f" in {folder} or among the installed" if missing == module.partition(".")[0] else ""
         raise ValueError(f"{name}: there is no module '{missing}'{where}") from None
     except (Exception, SystemExit) as cause:  # whatever a person's module does while it is imported
         raise ValueError(f"{name}: importing '{module}' failed with {type(cause).__name__}: {cause}") from None
@@ -42,8 +43,20 @@ def find_named(name: str, base: Path | None = None) -> Any:
     return found
 
 
+def split_function(name: str) -> tuple[Path, str] | None:
+    """Return the folder and the `module:function` of a name such as `samples/lstm:build`; None for other names.
+
+    The folder, here `samples`, is where a module lies that is not installed; without one it is the working directory.
+    """
+    folder, _, function = name.rpartition("/")
+    module, colon, attribute = function.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
+        return None
+    return Path("/" if name.startswith("/") and not folder else folder), function
+
+
 def _refuse_another(name: str, folder: Path) -> None:
-    """Refuse a module that Python knows already where another of that name lies beside the schema."""
+    """Refuse a module that Python knows already where another of that name lies in the folder."""
     top = name.partition(":")[0].partition(".")[0]
     beside = {path.resolve() for path in (folder / f"{top}.py", folder / top / "__init__.py") if path.is_file()}
     known = getattr(sys.modules[top], "__file__", None) or "a part of Python"

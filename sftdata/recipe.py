@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 
 from sftdata.documents import Settings, Text, read_document
 from sftdata.errors import RecipeError
+from sftdata.functions import split_function
 from sftdata.records import Task
 from sftdata.settings.augmentation import AugmentationStep
 from sftdata.settings.balancing import BalanceSettings
@@ -105,10 +106,13 @@ class Recipe(Settings):
 
     def resolve_training(self, train: TrainSettings) -> TrainSettings:
         """Return `train` with its paths as seen from the recipe file."""
+        builds = split_function(train.model)
         changed: dict[str, Any] = {
-            "model": local_or_hub(self._base, train.model),
+            "model": str(self.resolve(train.model)) if builds else local_or_hub(self._base, train.model),
             "output_dir": str(self.resolve(train.output_dir)),
         }
+        if train.callback:
+            changed["callback"] = str(self.resolve(train.callback))
         if train.mix:
             others = (one.model_copy(update={"data": str(self.resolve(one.data))}) for one in train.mix.datasets)
             changed["mix"] = train.mix.model_copy(update={"datasets": tuple(others)})

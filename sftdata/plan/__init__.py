@@ -4,7 +4,7 @@ Everything here is a pure function of (lengths, seed, sizes): no clock, no globa
 same whether the run got there in one go or was killed and resumed, so (plan digest, step) is all that a resume needs.
 """
 
-from sftdata.plan.batching import budget_batches, micro_batches
+from sftdata.plan.batching import budget_batches, cheapest_batches, micro_batches
 from sftdata.plan.mixing import Mixture
 from sftdata.plan.packing import Packs, fewest_packs, pack
 from sftdata.plan.planning import FORMAT, Plan, make_plan
@@ -18,6 +18,7 @@ __all__ = [
     "Plan",
     "Rows",
     "budget_batches",
+    "cheapest_batches",
     "fewest_packs",
     "make_plan",
     "micro_batches",

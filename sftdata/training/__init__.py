@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sftdata.errors import TrainingError
 from sftdata.settings.training import TrainSettings
 from sftdata.training.run import TrainResult
+from sftdata.training.watching import Callback, Watching, find_callback
 
 __all__ = ["TrainResult", "check_model", "evaluate", "open_loader", "predict", "train"]
 
@@ -22,7 +23,13 @@ _NEEDED = ("torch", "transformers", "peft", "safetensors", "tensorboard", "sacre
 
 
 def train(
-    data: str | Path, settings: TrainSettings, *, resume: bool = False, progress: bool | None = None
+    data: str | Path,
+    settings: TrainSettings,
+    *,
+    resume: bool = False,
+    progress: bool | None = None,
+    callback: Callback | None = None,
+    profile: int | None = None,
 ) -> TrainResult:
     """Train a model from the `train` split of a prepared dataset and save it in `settings.output_dir`.
 
@@ -31,16 +38,22 @@ def train(
         settings: paths in it are taken as they are.
         resume: go on from the newest checkpoint in `settings.output_dir`, if there is one.
         progress: show a progress bar (True), nothing (False), or a bar on a terminal and lines elsewhere (None).
+        callback: called with (part, step, values): `start` with the settings, `train` and `validation` with what is
+            logged, `end` with the fields of the result; instead of what `settings.callback` names.
+        profile: trace so many steps, once the run has warmed up, into `profile` in `settings.output_dir`.
 
     Raises:
         TrainingError: the task, the model, the settings or the run directory do not fit; torch is not installed.
         DataError: the dataset is unfinished, or trains nothing.
         OutputError: `settings.output_dir` holds something else.
     """
+    if profile:
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # read when torch is imported: else it talks of each profile
     _require_torch()
     from sftdata.training.cross_validation import train as run
 
-    return run(data, settings, resume=resume, progress=progress)
+    watching = Watching(progress=progress, callback=callback or find_callback(settings), profile=profile)
+    return run(data, settings, resume=resume, watching=watching)
 
 
 def check_model(data: str | Path, model: str | Path) -> tuple[str, ...]:

@@ -21,6 +21,10 @@ class Batch:
             token that follows (causal_lm), or the label (token_classification). -100 where nothing is trained.
         positions: columns with a target in any line, ascending, shape `[positions]`, int64; None where a target is of
             the whole example. In packs it is exactly those that are trained.
+        weights: what multiplies the loss of each target, in the order of the losses of `heads.HEADS`, float32, shape
+            `[targets.numel()]`, of several labels a row `[lines]`; None where all count alike.
+        sources: the number of the source of each target, int64, in the same order and shape, one past the last where
+            there is no target; None where nobody asks.
         attention_mask: 1 where there is a token, shape `[lines, width]`, int64; None for packs.
         token_type_ids: for pairs of texts which of the two a token belongs to, shape `[lines, width]`, int64.
         position_ids: for packs: the place of each token in its example, shape `[1, width]`, int64.
@@ -32,6 +36,8 @@ class Batch:
     input_ids: torch.Tensor
     targets: torch.Tensor
     positions: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
+    sources: torch.Tensor | None = None
     attention_mask: torch.Tensor | None = None
     token_type_ids: torch.Tensor | None = None
     position_ids: torch.Tensor | None = None

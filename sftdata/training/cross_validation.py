@@ -16,6 +16,7 @@ from sftdata.training.distributed import Ranks, first_does, join
 from sftdata.training.evaluation import list_thresholds
 from sftdata.training.finished import load_run
 from sftdata.training.folds import FoldScore, average_folds, count_folds, find_originals, join_predictions, select_fold
+from sftdata.training.isolation import prepare_packing
 from sftdata.training.label_errors import find_label_errors, write_label_errors
 from sftdata.training.metrics import LOWER_IS_BETTER, Scores
 from sftdata.training.models import choose_device, quiet_transformers, uses_bf16
@@ -23,6 +24,7 @@ from sftdata.training.out_of_fold import write_predictions
 from sftdata.training.run import RunRecord, TrainResult, check_output_dir, digest_data, fold_path, read_run, write_run
 from sftdata.training.scoring import Outputs, run_model, score
 from sftdata.training.session import describe_run, open_held, train_together
+from sftdata.training.watching import Watching
 
 FOLDS_NAME = "folds.json"
 PREDICTIONS_NAME = "out_of_fold.parquet"
@@ -32,16 +34,16 @@ _TOLD = (Task.TEXT_CLASSIFICATION, Task.MULTILABEL, Task.REGRESSION)
 """Tasks with one answer a row, which is kept."""
 
 
-def train(data: str | Path, settings: TrainSettings, *, resume: bool, progress: bool | None) -> TrainResult:
+def train(data: str | Path, settings: TrainSettings, *, resume: bool, watching: Watching) -> TrainResult:
     """Do what `sftdata.training.train` says."""
     with join(choose_device(settings.device)) as ranks, quiet_transformers():
         if settings.fold is None and load_split(data).has_folds:
-            return cross_validate(Path(data), settings, ranks, resume=resume, progress=progress)
-        return train_together(Path(data), settings, ranks, resume=resume, progress=progress)
+            return cross_validate(Path(data), settings, ranks, resume=resume, watching=watching)
+        return train_together(Path(data), settings, ranks, resume=resume, watching=watching)
 
 
 def cross_validate(
-    data: Path, settings: TrainSettings, ranks: Ranks, *, resume: bool, progress: bool | None
+    data: Path, settings: TrainSettings, ranks: Ranks, *, resume: bool, watching: Watching
 ) -> TrainResult:
     """Train every fold into a directory of its own, and write what they say of their held-out rows."""
     started, directory, split = time.monotonic(), Path(settings.output_dir), load_split(data)
@@ -51,7 +53,7 @@ def cross_validate(
     record = record.model_copy(update={"folds": count})
     first_does(ranks, lambda: write_run(directory, record))
     results = [
-        train_together(data, fold_settings(settings, number), ranks, resume=resume, progress=progress)
+        train_together(data, fold_settings(settings, number), ranks, resume=resume, watching=watching)
         for number in range(count)
     ]
     scores = first_does(ranks, lambda: summarize(split, record, directory))
@@ -100,7 +102,9 @@ def _run_fold(split: Split, run: RunRecord, directory: Path, number: int) -> Out
     model, config = load_run(directory, run, place)
     held = open_held(split, number, config.get_text_config().pad_token_id or 0)
     size = run.settings.eval_batch_size or 2 * run.settings.batch_size
-    outputs = run_model(model, held, batch_size=size, bf16=uses_bf16(run.settings.precision, place))
+    bf16 = uses_bf16(run.settings.precision, place)
+    prepare_packing(model, run.task, bf16=bf16, dense=False)
+    outputs = run_model(model, held, batch_size=size, bf16=bf16)
     del model
     if place.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,8 +1,8 @@
 """Several processes that train together, as `torchrun` starts them: what each of them needs of the others.
 
-All ranks hold the whole model. Every one adds up the gradients of its share of a step; then the sums are added up once,
-whatever the accumulation, and all take the same optimiser step. Losses are divided by the targets of all ranks
-beforehand, so the sum is the gradient that one process would have found.
+All ranks hold the whole model, unless it is sharded (`sharding`). Every one adds up the gradients of its share of a
+step; then the sums are added up once, whatever the accumulation, and all take the same optimiser step. Losses are
+divided by the targets of all ranks beforehand, so the sum is the gradient that one process would have found.
 """
 
 import os
@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.tensor import DTensor
 
 from sftdata.errors import SftdataError, TrainingError
 
 _PATIENCE = timedelta(hours=6)
-"""How long ranks wait for the first, which evaluates and saves alone."""
+"""How long ranks wait for each other: for one that scores long texts, or the first, which writes. That a rank is gone
+is noticed at once."""
 
 _BUCKET = 32 * 2**20
 """Bytes of gradients that are added up in one go."""
@@ -31,7 +33,7 @@ class Ranks:
     """Which of the processes this is.
 
     Attributes:
-        rank: from 0; the first one evaluates, saves and talks.
+        rank: from 0; the first one saves and talks.
         count: how many there are.
         local: which of those on this machine, from 0.
     """
@@ -46,6 +48,10 @@ class Ranks:
         return self.rank == 0
 
 
+ALONE = Ranks()
+"""One process."""
+
+
 def read_ranks() -> Ranks:
     """Return what `torchrun` says of this process in its environment; one process is all where it says nothing."""
     told = os.environ
@@ -54,16 +60,43 @@ def read_ranks() -> Ranks:
 
 @contextmanager
 def join(device: torch.device) -> Iterator[Ranks]:
-    """Connect to the other ranks, by nccl on GPUs and gloo on CPUs, until the block ends."""
+    """Connect to the other ranks until the block ends: tensors by nccl on GPUs, which each have one, else by gloo.
+
+    Raises:
+        TrainingError: there are fewer GPUs than ranks, or another rank is gone.
+    """
     ranks = read_ranks()
     if ranks.count == 1:
         yield ranks
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    if device.type == "cuda":
+        _take_gpu(ranks)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield ranks
-    finally:
-        dist.destroy_process_group()
+    except RuntimeError as failure:
+        if not _tells_of_others(failure):
+            raise
+        raise TrainingError(
+            f"rank {ranks.rank} lost another of the {ranks.count} ranks, so the run cannot go on. Look for what that "
+            "one said; then start all of them again with --resume."
+        ) from None
+    dist.destroy_process_group()  # not after a failure: the others may wait for what this one will never send
+
+
+def _take_gpu(ranks: Ranks) -> None:
+    found = torch.cuda.device_count()
+    if ranks.local >= found:
+        raise TrainingError(
+            f"found {found} GPUs for at least {ranks.local + 1} processes on this machine, expected one for each. "
+            f"Start at most {found} (torchrun --nproc-per-node {found}), or use device: cpu."
+        )
+    torch.cuda.set_device(ranks.local)
+
+
+def _tells_of_others(failure: RuntimeError) -> bool:
+    """Tell whether a collective failed; gloo has no class of its own for that."""
+    return isinstance(failure, dist.DistError) or "gloo" in str(failure) or "Connection closed by peer" in str(failure)
 
 
 def first_does(ranks: Ranks, work: Callable[[], Value]) -> Value:
@@ -128,19 +161,19 @@ def add_up(ranks: Ranks, tensor: torch.Tensor) -> torch.Tensor:
 
 
 class GradientSum:
-    """Adds up the gradients of all ranks, many of them in one message.
+    """Adds up the gradients of all ranks, many of them in one message; those of sharded weights are so already.
 
     Which weights have gradients is found out in the first step: one that has none on any rank keeps none, so that the
     optimiser leaves it alone as it would in one process; one that has none on this rank alone counts as zero.
     """
 
     def __init__(self, ranks: Ranks, weights: Iterable[torch.Tensor]) -> None:
-        self._ranks, self._weights = ranks, list(weights)
+        self._ranks, self._weights = ranks, [weight for weight in weights if not isinstance(weight, DTensor)]
         self._used: list[torch.Tensor] | None = None
 
     def __call__(self) -> None:
         """Replace the gradient of each weight by its sum over all ranks."""
-        if self._ranks.count == 1:
+        if self._ranks.count == 1 or not self._weights:
             return
         if self._used is None:
             self._used = self._find_used()

@@ -16,6 +16,7 @@ from sftdata.training.examples import Examples, require_targets
 from sftdata.training.finished import find_weights, load_run
 from sftdata.training.fit import check_run
 from sftdata.training.generation import score_writing
+from sftdata.training.isolation import prepare_packing
 from sftdata.training.metrics import (
     GENERATED,
     Scores,
@@ -48,6 +49,7 @@ def evaluate(run: str | Path, data: str | Path, split: str, *, batch_size: int, 
         examples = Examples(part, pad_id=config.get_text_config().pad_token_id or 0)
         require_targets(examples, f"{data}: the {split} split")
         bf16 = uses_bf16(record.settings.precision, place)
+        prepare_packing(model, record.task, bf16=bf16, dense=False)
         outputs = run_model(model, examples, batch_size=batch_size, bf16=bf16)
         scores = score(outputs, names, list_thresholds(record))
         if record.task == Task.SEQ2SEQ:

@@ -1,8 +1,8 @@
 """From rows in Arrow buffers to tensors, without a Python object a token."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +15,20 @@ from sftdata.records import IGNORE_INDEX, Task
 from sftdata.shards.reader import Split
 from sftdata.training.batch import Batch, Shape
 from sftdata.training.checking import ShardChecks
-from sftdata.training.columns import TokenLists, Values, open_column
+from sftdata.training.columns import ShardColumns, Values, open_columns
+from sftdata.training.sources import are_told_apart, name_sources, number_sources, trace_rows
 
 TOKEN_TASKS = (Task.CAUSAL_LM, Task.TOKEN_CLASSIFICATION)
 """Tasks whose targets belong to positions of the input."""
 
 Ints = NDArray[np.int64]
 
+_Places = Sequence[tuple[ShardColumns, int]]
+"""Where examples stand: in which shard, and in which of its rows."""
 
-@dataclass(frozen=True)
-class _Shard:
-    ids: TokenLists
-    labels: TokenLists | Values
-    types: TokenLists | None
+_Arrange = Callable[[Sequence[Values], int, type], Values]
+"""Brings what belongs to the labels of each example, a list an example, into the order of the losses of a batch; from
+the lists, what stands where there is no label, and the dtype."""
 
 
 class Examples:
@@ -40,24 +41,28 @@ class Examples:
         splits: of one task, prepared with one tokenizer.
         pad_id: the token id that fills short rows.
         pin: gather into page-locked memory, from which a GPU copies while the host goes on.
+        by_source: tell of each target from which source it is, where `sources.are_told_apart`.
 
     Attributes:
         task: decides what targets are.
+        sources: names of the sources of all splits, by number; empty where nobody asks.
         lengths: tokens of each example, shape `[rows]`, int64.
         targets: what each example adds to the loss: trained tokens, or 1 for a whole row. Shape `[rows]`, int64.
     """
 
-    def __init__(self, *splits: Split, pad_id: int = 0, pin: bool = False) -> None:
+    def __init__(self, *splits: Split, pad_id: int = 0, pin: bool = False, by_source: bool = False) -> None:
         self.task = splits[0].manifest.task
         self._pad_id, self._pin = pad_id, pin
         self.lengths = np.concatenate([split.lengths() for split in splits])
         self.targets = np.concatenate([split.targets() for split in splits])
-        self._sources = [(split, number) for split in splits for number in range(len(split.shards))]
-        rows = [split.shards[number].rows for split, number in self._sources]
+        self._files = [(split, number) for split in splits for number in range(len(split.shards))]
+        rows = [split.shards[number].rows for split, number in self._files]
         self._starts: Ints = np.cumsum([0, *rows], dtype=np.int64)
         self._chosen: Rows | None = None
-        self._shards: dict[int, _Shard] = {}
+        self._shards: dict[int, ShardColumns] = {}
         self._checks = ShardChecks()
+        self.sources = name_sources(splits) if by_source else ()
+        self._numbers = [of for split, of in zip(splits, number_sources(splits), strict=True) for _ in split.shards]
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -83,7 +88,7 @@ class Examples:
 
     def row_labels(self) -> Values:
         """Return the labels of all examples of a task whose targets are of whole rows: classes or scores, `[rows]`."""
-        found = [self._open_shard(shard).labels for shard in range(len(self._sources))]
+        found = [self._open_shard(shard).labels for shard in range(len(self._files))]
         self.settle()
         everything = np.concatenate([labels for labels in found if isinstance(labels, np.ndarray)])
         return everything if self._chosen is None else everything[self._chosen]
@@ -100,8 +105,9 @@ class Examples:
         mask.numpy()[: len(rows)] = np.arange(width) < lengths[:, None]
         mask[len(rows) :, 0] = 1
         _pad(input_ids.numpy(), self._require([shard.ids[place] for shard, place in places], lengths))
-        types = self._token_types(places, (lines, width))
-        targets, positions = self._targets_of(places, lengths, (lines, width))
+        types = self._token_types(places, (lines, width), _pad)
+        labels, counts = self._labels_of(places, lengths)
+        targets, positions, arrange = self._targets_of(labels, lines, width)
         return Batch(
             rows=rows,
             input_ids=input_ids,
@@ -109,6 +115,8 @@ class Examples:
             token_type_ids=types,
             targets=targets,
             positions=positions,
+            weights=self._weigh(places, counts, arrange),
+            sources=self._trace(places, counts, targets, arrange),
             longest=width,
         )
 
@@ -117,24 +125,25 @@ class Examples:
 
         Args:
             rows: the examples of one pack or of several.
-            shape: fill up to this size: the row with an example of padding, whose targets are none.
+            shape: fill up to this size: the row with an example of padding, whose targets are none; for tasks with
+                targets at positions.
 
         Raises:
-            ValueError: the task has targets of whole rows, or the examples do not fit into `shape`.
+            ValueError: the task cannot be packed, or not into a `shape`; or the examples do not fit into it.
         """
-        if self.task not in TOKEN_TASKS:
-            raise ValueError(f"a {self.task} task has a target for each example, which needs a row of its own")
+        if self.task == Task.SEQ2SEQ or (shape and self.task not in TOKEN_TASKS):
+            raise ValueError(f"examples of a {self.task} task need rows of their own, or rows of any shape")
         places, lengths = self._open(rows), self.lengths[rows]
         tokens = max(1, int(lengths.sum())) if shape is None else shape.tokens
         ends = _sequence_ends(lengths, tokens, shape)
         input_ids = self._fill((1, tokens), torch.int64, self._pad_id)
-        labels = np.full(tokens + 1, IGNORE_INDEX, dtype=np.int32)  # one more: nothing follows the last token
         _chain(input_ids.numpy()[0], self._require([shard.ids[place] for shard, place in places], lengths))
-        _chain(labels, self._require([shard.labels[place] for shard, place in places], lengths))
-        if self.task == Task.CAUSAL_LM:
-            labels[ends[:-1]] = IGNORE_INDEX  # nothing predicts the first token of an example
-            labels = labels[1:]
-        targets, positions = self._packed_targets(labels, shape)
+        labels, counts = self._labels_of(places, lengths)
+        targets, positions, arrange = (
+            self._packed_targets(self._chain_labels(labels, ends), shape)
+            if self.task in TOKEN_TASKS
+            else self._targets_of(labels, max(1, len(rows)), 1)
+        )
         position_ids = self._fill((1, tokens), torch.int64, 0)
         position_ids.numpy()[0] = np.arange(tokens) - np.repeat(ends[:-1], np.diff(ends))
         cu_seqlens = self._fill((len(ends),), torch.int32, 0)
@@ -142,10 +151,13 @@ class Examples:
         return Batch(
             rows=rows,
             input_ids=input_ids,
+            token_type_ids=self._token_types(places, (1, tokens), _chain_first),
             position_ids=position_ids,
             cu_seqlens=cu_seqlens,
             targets=targets,
             positions=positions,
+            weights=self._weigh(places, counts, arrange),
+            sources=self._trace(places, counts, targets, arrange),
             longest=int(np.diff(ends).max(initial=0)),
         )
 
@@ -155,16 +167,17 @@ class Examples:
         shards = np.searchsorted(self._starts, rows, side="right") - 1
         return list(zip(shards.tolist(), (rows - self._starts[shards]).tolist(), strict=True))
 
-    def _open(self, rows: Rows) -> list[tuple[_Shard, int]]:
+    def _open(self, rows: Rows) -> list[tuple[ShardColumns, int]]:
         self._checks.raise_found()
         return [(self._shards.get(shard) or self._open_shard(shard), place) for shard, place in self._locate(rows)]
 
-    def _open_shard(self, shard: int) -> _Shard:
-        split, number = self._sources[shard]
+    def _open_shard(self, shard: int) -> ShardColumns:
+        split, number = self._files[shard]
         self._checks.begin(split, number)
-        table = split.shard(number)
-        types = TokenLists(table["token_type_ids"]) if "token_type_ids" in table.column_names else None
-        self._shards[shard] = _Shard(TokenLists(table["input_ids"]), open_column(table["labels"]), types)
+        table, sources = split.shard(number), None
+        if are_told_apart(self.sources):
+            sources = trace_rows(table["row_id"], self._numbers[shard], len(self.sources))
+        self._shards[shard] = open_columns(table, sources)
         return self._shards[shard]
 
     def _require(self, lists: list[Values], lengths: Ints) -> list[Values]:
@@ -181,47 +194,68 @@ class Examples:
     def _fill(self, shape: tuple[int, ...], dtype: torch.dtype, value: int) -> torch.Tensor:
         return torch.full(shape, value, dtype=dtype, pin_memory=self._pin)
 
-    def _token_types(self, places: Sequence[tuple[_Shard, int]], shape: tuple[int, int]) -> torch.Tensor | None:
+    def _copy(self, values: Values, dtype: torch.dtype) -> torch.Tensor:
+        copied = self._fill(values.shape, dtype, 0)
+        copied.numpy()[:] = values
+        return copied
+
+    def _token_types(
+        self, places: _Places, shape: tuple[int, int], put: Callable[[Values, Sequence[Values]], None]
+    ) -> torch.Tensor | None:
         lists = [shard.types[place] for shard, place in places if shard.types]
         if not lists:
             return None
         types = self._fill(shape, torch.int64, 0)
-        _pad(types.numpy(), lists)
+        put(types.numpy(), lists)
         return types
 
-    def _targets_of(
-        self, places: Sequence[tuple[_Shard, int]], lengths: Ints, shape: tuple[int, int]
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        lines, width = shape
+    def _labels_of(self, places: _Places, lengths: Ints) -> tuple[list[Values], Ints]:
+        """Return the labels of each example, and for how many losses they stand."""
         labels = [shard.labels[place] for shard, place in places]
         if self.task in TOKEN_TASKS:
-            self._require(labels, lengths)
+            return self._require(labels, lengths), lengths
+        if self.task == Task.SEQ2SEQ:
+            return labels, np.array([len(values) for values in labels], dtype=np.int64)
+        return labels, np.ones(len(labels), dtype=np.int64)
+
+    def _targets_of(
+        self, labels: Sequence[Values], lines: int, width: int
+    ) -> tuple[torch.Tensor, torch.Tensor | None, _Arrange]:
+        if self.task in TOKEN_TASKS:
             return self._targets_by_position(labels, lines, width)
         if self.task == Task.SEQ2SEQ:
-            targets = self._fill((lines, max([1, *map(len, labels)])), torch.int64, IGNORE_INDEX)
-            _pad(targets.numpy(), labels)
-            return targets, None
-        if not labels:
-            labels = [np.int64(IGNORE_INDEX)]  # a filler
-        values = np.stack(labels)
+            lay = partial(_lay, shape=(lines, max([1, *map(len, labels)])))
+            targets = self._copy(lay(labels, IGNORE_INDEX, np.int64), torch.int64)
+            return targets, None, lambda lists, fill, dtype: lay(lists, fill, dtype).ravel()
+        values = np.stack(labels or [np.full((), IGNORE_INDEX)])  # of a filler
         dtype = torch.int64 if self.task == Task.TEXT_CLASSIFICATION else torch.float32
-        targets = self._fill(values.shape, dtype, 0)
-        targets.numpy()[:] = values
-        return targets, None
+        return self._copy(values, dtype), None, lambda lists, fill, dtype: _lay(lists, fill, dtype, (lines, 1)).ravel()
 
     def _targets_by_position(
         self, labels: Sequence[Values], lines: int, width: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        padded = np.full((lines, width + 1), IGNORE_INDEX, dtype=np.int64)
-        _pad(padded, labels)
-        padded = padded[:, 1:] if self.task == Task.CAUSAL_LM else padded[:, :-1]  # column p: what follows token p
-        columns = np.flatnonzero((padded != IGNORE_INDEX).any(axis=0))
-        positions, targets = (self._fill(shape, torch.int64, 0) for shape in ((len(columns),), (lines, len(columns))))
-        positions.numpy()[:] = columns
-        targets.numpy()[:] = padded[:, columns]
-        return targets, positions
+    ) -> tuple[torch.Tensor, torch.Tensor, _Arrange]:
+        follows = self.task == Task.CAUSAL_LM  # column p is of what follows token p
 
-    def _packed_targets(self, labels: NDArray[np.int32], shape: Shape | None) -> tuple[torch.Tensor, torch.Tensor]:
+        def lay(lists: Sequence[Values], fill: int, dtype: type) -> Values:
+            return _lay(lists, fill, dtype, (lines, width + 1))[:, follows : width + follows]
+
+        padded = lay(labels, IGNORE_INDEX, np.int64)
+        columns = np.flatnonzero((padded != IGNORE_INDEX).any(axis=0))
+        targets, positions = self._copy(padded[:, columns], torch.int64), self._copy(columns, torch.int64)
+        return targets, positions, lambda lists, fill, dtype: lay(lists, fill, dtype)[:, columns].ravel()
+
+    def _chain_labels(self, labels: Sequence[Values], ends: Ints) -> NDArray[np.int32]:
+        """Return what belongs to each token of a row: its own label, or that of the token behind it."""
+        line = np.full(ends[-1] + 1, IGNORE_INDEX, dtype=np.int32)  # one more: nothing follows the last token
+        _chain(line, labels)
+        if self.task != Task.CAUSAL_LM:
+            return line
+        line[ends[:-1]] = IGNORE_INDEX  # nothing predicts the first token of an example
+        return line[1:]
+
+    def _packed_targets(
+        self, labels: NDArray[np.int32], shape: Shape | None
+    ) -> tuple[torch.Tensor, torch.Tensor, _Arrange]:
         found = np.flatnonzero(labels != IGNORE_INDEX)
         size = len(found) if shape is None else shape.positions
         if len(found) > size:
@@ -230,10 +264,36 @@ class Examples:
         targets = self._fill((1, size), torch.int64, IGNORE_INDEX)
         positions.numpy()[: len(found)] = found
         targets.numpy()[0, : len(found)] = labels[found]
-        return targets, positions
+        follows = self.task == Task.CAUSAL_LM
+
+        def arrange(lists: Sequence[Values], fill: int, dtype: type) -> Values:
+            line: Values = np.full(len(labels) + 1, fill, dtype=dtype)
+            arranged: Values = np.full(size, fill, dtype=dtype)
+            _chain(line, lists)
+            arranged[: len(found)] = line[found + follows]
+            return arranged
+
+        return targets, positions, arrange
+
+    def _weigh(self, places: _Places, counts: Ints, arrange: _Arrange) -> torch.Tensor | None:
+        """Return what multiplies each loss; None where nothing here is weighed."""
+        if not any(shard.is_weighed for shard, _ in places):
+            return None
+        lists = [shard.weigh(place, int(count)) for (shard, place), count in zip(places, counts, strict=True)]
+        return self._copy(arrange(self._require(lists, counts), 0, np.float32), torch.float32)
+
+    def _trace(self, places: _Places, counts: Ints, targets: torch.Tensor, arrange: _Arrange) -> torch.Tensor | None:
+        """Return the number of the source of each loss, `len(self.sources)` where there is no target."""
+        if not are_told_apart(self.sources):
+            return None
+        lists = [shard.trace(place, int(count)) for (shard, place), count in zip(places, counts, strict=True)]
+        found = arrange(lists, len(self.sources), np.int64)
+        if not targets.is_floating_point():
+            found[targets.numpy().ravel() == IGNORE_INDEX] = len(self.sources)
+        return self._copy(found, torch.int64)
 
     def _table(self, shard: int) -> pa.Table:
-        split, number = self._sources[shard]
+        split, number = self._files[shard]
         return split.shard(number)
 
 
@@ -241,6 +301,18 @@ def _pad(lines: Values, lists: Sequence[Values]) -> None:
     """Write each list into a line of its own."""
     for line, values in zip(lines, lists, strict=False):
         line[: len(values)] = values
+
+
+def _chain_first(lines: Values, lists: Sequence[Values]) -> None:
+    """Write the lists into the first line, one behind the other."""
+    _chain(lines[0], lists)
+
+
+def _lay(lists: Sequence[Values], fill: int, dtype: type, shape: tuple[int, int]) -> Values:
+    """Return lines of one width with a list each."""
+    lines: Values = np.full(shape, fill, dtype=dtype)
+    _pad(lines, lists)
+    return lines
 
 
 def _chain(line: Values, lists: Sequence[Values]) -> None:

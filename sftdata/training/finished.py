@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from sftdata.training.models import fit_config, load_weights, read_config
+from sftdata.training.models import fit_config, load_weights, read_config, uses_bf16
+from sftdata.training.quantization import describe_quantization
 from sftdata.training.run import RunRecord
 
 
@@ -16,9 +17,11 @@ def find_weights(run: Path, record: RunRecord) -> str:
 
 def load_run(run: Path, record: RunRecord, device: torch.device) -> tuple[Any, Any]:
     """Load the model of a finished run, with its adapters where it has some; return it with its configuration."""
-    source = find_weights(run, record)
+    source, quantization = find_weights(run, record), None
     config = fit_config(read_config(source), record.task, record.label_names)
-    model: Any = load_weights(source, config, record.task)
+    if source != str(run):
+        quantization = describe_quantization(record.settings, bf16=uses_bf16(record.settings.precision, device))
+    model: Any = load_weights(source, config, record.task, quantization=quantization)
     if source != str(run):
         import peft
 

@@ -7,20 +7,22 @@ from typing import Any
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from sftdata.errors import TrainingError, VerificationError
+from sftdata.functions import split_function
 from sftdata.manifest import Manifest, digest_file, read_manifest
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
 from sftdata.tokenizers.differences import find_differences
 from sftdata.tokenizers.loading import load_tokenizer
+from sftdata.training.building import check_function
+from sftdata.training.gguf_models import compare_gguf, is_gguf
 from sftdata.training.models import SCORE_NAMES, VOCABULARY_FILES, has_other_labels, local_files, read_config
+from sftdata.training.own_models import OwnConfig
+from sftdata.training.positions import longest_input
 from sftdata.training.run import RunRecord
 from sftdata.training.templates import compare_templates, compare_with_recipe
 
 TOKENIZER_NAME = "tokenizer"
 """The directory in a prepared dataset that holds the tokenizer which made it."""
-
-_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
-"""Model types that number positions from `pad_token_id + 1`, so that as many of their positions cannot be used."""
 
 
 def check_model(data: str | Path, model: str | Path) -> tuple[str, ...]:
@@ -43,19 +45,30 @@ def check_model(data: str | Path, model: str | Path) -> tuple[str, ...]:
     directory, name = Path(data), str(model)
     manifest = read_manifest(directory)
     check_own_tokenizer(directory, manifest)
+    if split_function(name):
+        check_function(name, manifest.task)
+        return ()
     config = read_config(name)
     _check_kind(config, name, manifest.task)
-    files = local_files(name)
-    own, notes = _compare_tokenizers(directory, manifest, files), _tell_unread(files)
-    if manifest.chat_template_digest:
-        different, told = compare_with_recipe(manifest, directory / TOKENIZER_NAME, files)
-        own, notes = own + different, notes + told
+    own, notes = _compare_with_model(directory, manifest, name)
     own += _size_faults(config, manifest)
     faults = own + _length_faults(directory, manifest, config, ("train", "validation"))
     if faults:
         what, remedy = f"the model '{name}' does not fit the data in {directory}", _remedy(directory, manifest, name)
         raise TrainingError(_report(what, faults, [remedy] if own else []))
     return (*notes, *_tell_new_head(config, name, manifest))
+
+
+def _compare_with_model(directory: Path, manifest: Manifest, name: str) -> tuple[list[str], list[str]]:
+    """Compare tokenizers and chat templates; return what differs, and what is worth saying."""
+    if is_gguf(name):
+        return compare_gguf(directory / TOKENIZER_NAME, manifest, Path(name))
+    files = local_files(name)
+    own, notes = _compare_tokenizers(directory, manifest, files), _tell_unread(files)
+    if not manifest.chat_template_digest:
+        return own, notes
+    different, told = compare_with_recipe(manifest, directory / TOKENIZER_NAME, files)
+    return own + different, notes + told
 
 
 def check_run(data: str | Path, split: str, run: str | Path, record: RunRecord, weights: str) -> None:
@@ -107,16 +120,13 @@ def check_own_tokenizer(directory: Path, manifest: Manifest) -> None:
         )
 
 
-def longest_input(config: Any) -> int | None:
-    """Return how many tokens the model takes; None when its configuration sets no limit."""
-    limit: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if limit is not None and config.model_type in _POSITIONS_AFTER_PADDING:
-        return limit - int(config.pad_token_id) - 1
-    return limit
-
-
 def _check_kind(config: Any, name: str, task: Task) -> None:
     """Refuse a model for another task that transformers would load, and that would learn something else."""
+    if isinstance(config, OwnConfig):
+        raise TrainingError(
+            f"train.model: '{name}' holds the weights of {config.function}, a model of one's own. Give the function, "
+            "and have it load them to begin with."
+        )
     if task != Task.CAUSAL_LM:
         return
     sees_all = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "causal", False)

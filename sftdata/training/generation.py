@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from sftdata.records import IGNORE_INDEX
 from sftdata.tokenizers.loading import Tokenizer
+from sftdata.training.distributed import ALONE, Ranks, gather_all
 from sftdata.training.examples import Examples
 from sftdata.training.metrics import Scores, score_texts
-from sftdata.training.scoring import cut_split
+from sftdata.training.scoring import cut_split, take_turns
+from sftdata.training.sharding import without_gradients
 
 
 def write_tokens(
@@ -25,7 +27,7 @@ def write_tokens(
         pad_id: what fills lines.
         max_new_tokens: most ids of a line.
     """
-    with torch.inference_mode():
+    with without_gradients(model):
         written = model.generate(
             input_ids=tokens.to(model.device),
             attention_mask=mask.to(model.device),
@@ -45,20 +47,24 @@ def _cut_behind_end(line: NDArray[np.int64], model: Any) -> list[int]:
     return ids
 
 
-def score_writing(model: Any, tokenizer: Tokenizer, examples: Examples, *, batch_size: int, bf16: bool) -> Scores:
-    """Score what a seq2seq model writes for the sources of a split against their targets.
+def score_writing(
+    model: Any, tokenizer: Tokenizer, examples: Examples, *, batch_size: int, bf16: bool, ranks: Ranks = ALONE
+) -> Scores:
+    """Score what a seq2seq model writes for the sources of a split against their targets; ranks share the sources.
 
     It may write as many tokens as the longest target has. References are the targets as decoded from their ids.
     """
-    found: list[str] = [""] * len(examples)
-    references, most = found.copy(), int(examples.targets.max())
+    texts: dict[int, tuple[str, str]] = {}
+    most, batches = int(examples.targets.max()), cut_split(examples, batch_size)
     model.eval()
-    for rows in cut_split(examples, batch_size):
+    for rows in take_turns(batches, ranks, filler=batches[0]):
         batch, pad_id = examples.gather(rows), int(model.config.pad_token_id or 0)
         mask = torch.from_numpy(np.arange(batch.longest) < examples.lengths[rows, None]).long()
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
             written = write_tokens(model, batch.input_ids, mask, pad_id=pad_id, max_new_tokens=most)
         targets = [line[line != IGNORE_INDEX].tolist() for line in batch.targets.numpy()]
         for row, ids, target in zip(rows.tolist(), written, targets, strict=True):
-            found[row], references[row] = (tokenizer.reference.decode(one) for one in (ids, target))
+            texts[row] = (tokenizer.reference.decode(target), tokenizer.reference.decode(ids))
+    of_all = {row: pair for part in gather_all(ranks, texts) for row, pair in part.items()}
+    references, found = zip(*(of_all[row] for row in range(len(examples))), strict=True)
     return score_texts(references, found)

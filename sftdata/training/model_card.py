@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from sftdata.functions import split_function
 from sftdata.manifest import Manifest
 from sftdata.records import Task
 from sftdata.training.run import RunRecord
@@ -42,10 +43,11 @@ def make_card(record: RunRecord, manifest: Manifest, name: str) -> str:
 
 
 def _front_matter(record: RunRecord) -> dict[str, Any]:
-    is_local = Path(record.base_model).exists()
+    is_local, is_own = Path(record.base_model).exists(), split_function(record.base_model) is not None
+    lora = record.settings.lora
     return {
-        **({} if is_local else {"base_model": record.base_model}),
-        "library_name": "peft" if record.settings.lora else "transformers",
+        **({} if is_local or is_own else {"base_model": record.base_model}),
+        "library_name": "pytorch" if is_own else "peft" if lora and not lora.merge else "transformers",
         "pipeline_tag": _PIPELINES[record.task],
         "tags": ["sftdata", "sft"],
     }

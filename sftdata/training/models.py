@@ -1,5 +1,6 @@
 """Load a model that fits the data, and save it so that plain transformers or peft loads it."""
 
+import logging
 import shutil
 import warnings
 from collections.abc import Collection, Iterator
@@ -15,9 +16,13 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Stri
 from safetensors import SafetensorError
 
 from sftdata.errors import TrainingError
+from sftdata.functions import split_function
 from sftdata.records import Task
-from sftdata.settings.training import LoraSettings
 from sftdata.tokenizers.loading import TOOL_TEMPLATE
+from sftdata.training.building import build_model, check_function
+from sftdata.training.gguf_models import is_gguf, load_gguf, read_gguf_config
+from sftdata.training.own_models import OwnConfig, OwnModel, read_own_config
+from sftdata.training.quantization import keep_exact
 
 VOCABULARY_FILES = (
     "vocab.txt",
@@ -53,16 +58,6 @@ _LANGUAGE_TASKS = (Task.CAUSAL_LM, Task.SEQ2SEQ)
 SCORE_NAMES = ("score",)
 """What the one output of a regression is called."""
 _CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
-_PEFT_TASKS = {
-    Task.TEXT_CLASSIFICATION: "SEQ_CLS",
-    Task.MULTILABEL: "SEQ_CLS",
-    Task.REGRESSION: "SEQ_CLS",
-    Task.TOKEN_CLASSIFICATION: "TOKEN_CLS",
-    Task.SEQ2SEQ: "SEQ_2_SEQ_LM",
-    Task.CAUSAL_LM: "CAUSAL_LM",
-}
-_NEW_HEADS = ["classifier", "score"]
-"""What peft trains as a whole; for tokens it does not see by itself that they take no adapters."""
 _PROBLEM_TYPES = {
     Task.TEXT_CLASSIFICATION: "single_label_classification",
     Task.MULTILABEL: "multi_label_classification",
@@ -73,18 +68,19 @@ _PROBLEM_TYPES = {
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Keep the progress bars and notices of transformers from the user while inside."""
-    logging = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # once imported, it tells of kernels that it does without
+    notices = transformers.utils.logging
+    verbosity, bars = notices.get_verbosity(), notices.is_progress_bar_enabled()
+    notices.set_verbosity_error()
+    notices.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 uses names that transformers 5.23 deprecates
             yield
     finally:
-        logging.set_verbosity(verbosity)
+        notices.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            notices.enable_progress_bar()
 
 
 def choose_device(asked: str) -> torch.device:
@@ -108,6 +104,10 @@ def read_config(name: str) -> Any:
     Raises:
         TrainingError: no such model, or what stands there is none.
     """
+    if own := read_own_config(Path(name)):
+        return own
+    if is_gguf(name):
+        return read_gguf_config(Path(name))
     if Path(name).exists():
         _check_directory(Path(name))
     try:
@@ -120,12 +120,20 @@ def read_config(name: str) -> Any:
         ) from None
 
 
+def identify_model(name: str, task: Task) -> str:
+    """Return what tells a model from others when a run is resumed: where it is, and of a function its file's digest."""
+    if split_function(name):
+        file, digest = check_function(name, task)
+        return f"{file}:{name.rpartition(':')[2]} {digest}"
+    return str(Path(name).resolve()) if Path(name).exists() else name
+
+
 def _check_directory(path: Path) -> None:
     """Name what people mistake for a model's directory."""
     if (path / "config.json").is_file():
         return
     if path.is_file():
-        found = "is a file; weights in one file, such as GGUF, lack what training needs"
+        found = "is a file; weights in one file lack what training needs, unless it is .gguf"
         expected = "Give the directory or the hub's name of the model that it was made from."
     elif (path / "adapter_config.json").is_file():
         found = "holds adapters, no model"
@@ -137,16 +145,27 @@ def _check_directory(path: Path) -> None:
     raise TrainingError(f"train.model: '{path}' {found}. {expected}")
 
 
-def load_weights(source: str, config: Any, task: Task) -> torch.nn.Module:
+def load_weights(source: str, config: Any, task: Task, *, quantization: Any = None) -> torch.nn.Module:
     """Load a model in float32; a head that `source` lacks, or has for other labels, is drawn from torch's generator.
+
+    Args:
+        source: a directory, a name on the hub, a GGUF file, or a function, whose model has no weights to load.
+        config: of the model.
+        task: decides the head.
+        quantization: how transformers keeps the weights of linear layers in fewer bits.
 
     Raises:
         TrainingError: the weights cannot be read, are not those of the task, or are not all there.
     """
+    if isinstance(config, OwnConfig):
+        return _load_own(Path(source), config, task)
+    given = {"config": config, "dtype": torch.float32, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    if quantization is not None:
+        quantization.llm_int8_skip_modules = _name_new_parts(config, task)
+        given["quantization_config"] = quantization
     try:
-        loaded = _AUTO_CLASSES[task].from_pretrained(
-            source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
-        )
+        make = _AUTO_CLASSES[task].from_pretrained
+        loaded = load_gguf(make, Path(source), given) if is_gguf(source) else make(source, **given)
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as cause:
         first = str(cause).strip().splitlines()[0].rstrip(".")
         raise TrainingError(
@@ -154,6 +173,7 @@ def load_weights(source: str, config: Any, task: Task) -> torch.nn.Module:
             "again if a file is damaged, or choose a model for this task."
         ) from None
     model: torch.nn.Module = loaded[0]
+    keep_exact(model)
     heads = {} if task in _LANGUAGE_TASKS else _find_heads(model)
     has_other = bool(heads) and has_other_labels(read_config(source), tuple(config.id2label.values()))
     _check_complete(source, loaded[1], drawn=heads.keys(), reshaped=heads.keys() if has_other else ())
@@ -163,8 +183,25 @@ def load_weights(source: str, config: Any, task: Task) -> torch.nn.Module:
     return model
 
 
+def _load_own(directory: Path, config: OwnConfig, task: Task) -> OwnModel:
+    model = build_model(config, task)
+    if directory.is_dir():
+        model.load(directory)
+    return model
+
+
 def _find_heads(model: Any) -> dict[str, torch.nn.Module]:
     return {name: child for name, child in model.named_children() if child is not model.base_model}
+
+
+def _name_new_parts(config: Any, task: Task) -> list[str] | None:
+    """Return what may have to be drawn anew, so that it is not quantised; of a language model that is nothing."""
+    if task in _LANGUAGE_TASKS:
+        return None
+    with torch.device("meta"):
+        model = _AUTO_CLASSES[task].from_config(config)
+    heads = _find_heads(model)
+    return [name for name, _ in model.named_modules() if name.split(".")[0] in heads or ".pooler." in name]
 
 
 def has_other_labels(config: Any, label_names: tuple[str, ...]) -> bool:
@@ -199,7 +236,7 @@ def _check_complete(source: str, found: Any, drawn: Collection[str], reshaped: C
 
 def fit_config(config: Any, task: Task, label_names: tuple[str, ...] | None) -> Any:
     """Set labels and padding in a model's configuration; return it."""
-    if task in _LANGUAGE_TASKS:
+    if task in _LANGUAGE_TASKS or isinstance(config, OwnConfig):
         return config
     config.id2label = dict(enumerate(label_names or SCORE_NAMES))  # sets num_labels too
     config.label2id = {name: index for index, name in config.id2label.items()}
@@ -221,29 +258,11 @@ def checkpoint_layers(model: Any, name: str) -> None:
     model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
 
 
-def add_adapters(model: torch.nn.Module, settings: LoraSettings, task: Task) -> torch.nn.Module:
-    """Freeze the model and put low-rank adapters into it; a new classification head stays trainable."""
-    import peft
-
-    targets = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
-    shape = peft.LoraConfig(
-        r=settings.r,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=targets,
-        task_type=_PEFT_TASKS[task],
-        exclude_modules=_NEW_HEADS if task == Task.TOKEN_CLASSIFICATION else None,
-    )
-    try:
-        adapted: torch.nn.Module = peft.get_peft_model(model, shape)
-    except ValueError as cause:
-        raise TrainingError(f"train.lora.target_modules: {str(cause).splitlines()[0]}") from None
-    return adapted
-
-
 def restore_weights(model: torch.nn.Module, directory: Path, task: Task) -> None:
     """Put the weights that `save_pretrained` wrote to `directory` back into the model, bit by bit."""
-    if hasattr(model, "peft_config"):
+    if isinstance(model, OwnModel):
+        model.load(directory)
+    elif hasattr(model, "peft_config"):
         import peft
 
         peft.set_peft_model_state_dict(model, peft.utils.load_peft_weights(str(directory), device="cpu"))
@@ -261,7 +280,7 @@ def save_final(model: Any, directory: Path, *, base: str, tokenizer: Path) -> No
         tokenizer: the directory of the tokenizer that made the data; if it is not there, the base model's is taken.
     """
     model.save_pretrained(directory)
-    files = local_files(base)
+    files = tokenizer if isinstance(model, OwnModel) else local_files(base)
     _copy(TOKENIZER_FILES, tokenizer if tokenizer.is_dir() else files, directory)
     _copy((GENERATION_FILE,), files, directory)
 
@@ -275,6 +294,8 @@ def _copy(names: tuple[str, ...], source: Path, directory: Path) -> None:
 
 def local_files(source: str) -> Path:
     """Return the directory with a model's tokenizer files, fetched into the hub's cache if it is not local."""
+    if is_gguf(source):
+        return Path(source).parent
     if Path(source).is_dir():
         return Path(source)
     try:

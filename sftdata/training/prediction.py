@@ -15,11 +15,11 @@ from sftdata.records import Task
 from sftdata.training.encoding import Asked, Encoded, check_texts, encode_asked
 from sftdata.training.evaluation import list_thresholds
 from sftdata.training.finished import find_weights, load_run
-from sftdata.training.fit import longest_input
 from sftdata.training.generation import write_tokens
 from sftdata.training.heads import takes
 from sftdata.training.metrics import choose_labels, find_scheme, find_spans
 from sftdata.training.models import choose_device, quiet_transformers, read_config
+from sftdata.training.positions import longest_input
 from sftdata.training.run import RunRecord, fold_path, read_run
 
 RESPONSE_TOKENS = 64

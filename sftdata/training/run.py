@@ -19,6 +19,7 @@ from sftdata.training.folds import select_fold
 
 RUN_NAME = "sftdata_run.json"
 LOGS_NAME = "logs"
+PROFILE_NAME = "profile"
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def plan_run(splits: Sequence[Split], settings: TrainSettings) -> Plan:
     return make_plan(
         lengths,
         seed=settings.seed,
-        step_size=settings.batch_size * settings.accumulate,
+        step_size=settings.step_size,
         epochs=settings.epochs,
         max_steps=settings.max_steps,
         capacity=settings.pack,
@@ -235,5 +236,6 @@ def check_output_dir(directory: Path, *, resume: bool) -> None:
 def settings_that_matter(settings: TrainSettings) -> dict[str, Any]:
     """Return what decides the trained weights; a resumed run must have the same."""
     free = {"output_dir", "model", "device", "eval_batch_size", "save_steps", "keep", "log_steps"}
-    free |= {"batch_size", "accumulate", "mix"}  # the plan has the product of the first two, and the weights
-    return settings.model_dump(mode="json", exclude=free)
+    free |= {"compile", "callback"}
+    free |= {"batch_size", "accumulate", "fsdp", "mix"}  # the plan has the product of the first two, and the weights
+    return settings.model_dump(mode="json", exclude={**dict.fromkeys(free, True), "lora": {"merge"}})

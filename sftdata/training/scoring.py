@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from sftdata.plan import budget_batches
 from sftdata.records import IGNORE_INDEX, Task
+from sftdata.training.distributed import ALONE, Ranks, add_up, gather_all
 from sftdata.training.examples import Examples, Ints
 from sftdata.training.heads import HEADS, Loss
+from sftdata.training.isolation import attends_within
 from sftdata.training.metrics import (
     Scores,
     score_classes,
@@ -22,6 +24,8 @@ from sftdata.training.metrics import (
     score_tokens,
     tune_thresholds,
 )
+from sftdata.training.sharding import without_gradients
+from sftdata.training.split_head import can_split
 
 MOST_PROBABILITIES = 2**26
 """Up to so many probabilities of classes are kept, 256 MB; for more rows or classes there is no ROC-AUC."""
@@ -52,7 +56,9 @@ class Outputs:
     found: NDArray[Any]
 
 
-def run_model(model: torch.nn.Module, examples: Examples, *, batch_size: int, bf16: bool) -> Outputs:
+def run_model(
+    model: torch.nn.Module, examples: Examples, *, batch_size: int, bf16: bool, ranks: Ranks = ALONE
+) -> Outputs:
     """Run a model over a split without training it; the host waits for the device once, at the end.
 
     Args:
@@ -60,30 +66,43 @@ def run_model(model: torch.nn.Module, examples: Examples, *, batch_size: int, bf
         examples: of the split.
         batch_size: as many of the longest examples fit into a batch, and more of shorter ones.
         bf16: compute in bfloat16.
+        ranks: share the batches; each gets what all of them found.
     """
     device = next(model.parameters()).device
     sums = torch.zeros(2, dtype=torch.float64, device=device)
     batches, targets, found = cut_split(examples, batch_size), [], []
+    mine = take_turns(batches, ranks, filler=np.zeros(0, dtype=np.int64))
+    loss = Loss(split=examples.task == Task.CAUSAL_LM and can_split(model, bf16=bf16))
+    gather = examples.gather_packs if attends_within(model) else examples.gather
     model.eval()
-    with torch.inference_mode():
-        for rows in batches:
-            here = examples.gather(rows)
+    with without_gradients(model):
+        for rows in mine:
+            here = gather(rows)
             there = here.to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                losses, logits = HEADS[examples.task](model, there, Loss())
+                losses, said = HEADS[examples.task](model, there, loss)
             sums[0] += losses.sum()
             if examples.task in _WRITING:
-                sums[1] += (logits.argmax(dim=-1) == there.targets.flatten()).sum()
-            else:
+                likeliest = said if said.ndim == 1 else said.argmax(dim=-1)
+                sums[1] += (likeliest == there.targets.flatten()).sum()
+            elif len(rows):
                 targets.append(here.targets if examples.task != Task.TOKEN_CLASSIFICATION else here.targets.flatten())
-                found.append(_read(logits, examples))
+                found.append(_read(said, examples))
     examples.settle()  # no score is given for a damaged shard
-    loss_sum, correct = sums.tolist()
-    if not found:
+    loss_sum, correct = add_up(ranks, sums).tolist()
+    told = [(np.concatenate(mine), torch.cat(targets).numpy(), torch.cat(found).cpu().numpy())] if found else []
+    parts = [part for of_rank in gather_all(ranks, told) for part in of_rank]
+    if not parts:
         nothing = np.zeros(0)
         return Outputs(examples.task, loss_sum, examples.targets, int(correct), nothing, nothing)
-    arrays = (torch.cat(targets).numpy(), torch.cat(found).cpu().numpy())
-    return Outputs(examples.task, loss_sum, examples.targets, 0, *_in_order(arrays, examples, np.concatenate(batches)))
+    order, *arrays = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Outputs(examples.task, loss_sum, examples.targets, 0, *_in_order((arrays[0], arrays[1]), examples, order))
+
+
+def take_turns(batches: Sequence[Ints], ranks: Ranks, *, filler: Ints) -> list[Ints]:
+    """Return the batches of this rank, and fillers behind them, so that all ranks have as many."""
+    mine = list(batches[ranks.rank :: ranks.count])
+    return mine + [filler] * (-(-len(batches) // ranks.count) - len(mine))
 
 
 def cut_split(examples: Examples, batch_size: int) -> list[Ints]:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +16,41 @@ from sftdata.plan import Plan
 from sftdata.records import Task
 from sftdata.settings.training import TrainSettings
 from sftdata.shards.reader import Split, load_split
+from sftdata.training.adapters import add_adapters, merge_adapters
 from sftdata.training.checkpoint import (
     RunState,
     checkpoint_path,
     list_checkpoints,
     read_state,
-    restore_checkpoint,
+    restore_optimizer,
 )
+from sftdata.training.compilation import explain_failures, require_compiler
 from sftdata.training.distributed import Ranks, copy_from_first, first_does, require_agreement
 from sftdata.training.examples import Examples, require_targets
 from sftdata.training.fit import TOKENIZER_NAME
 from sftdata.training.folds import find_originals, select_fold
-from sftdata.training.loop import Setup, is_out_of_patience, run_steps
+from sftdata.training.freezing import freeze_weights
+from sftdata.training.loop import run_steps
 from sftdata.training.metrics import choose_metric
+from sftdata.training.milestones import is_out_of_patience
 from sftdata.training.model_card import write_card
 from sftdata.training.models import (
-    add_adapters,
     checkpoint_layers,
     choose_device,
     fit_config,
+    identify_model,
     load_weights,
-    read_config,
     restore_weights,
     save_final,
     uses_bf16,
 )
 from sftdata.training.monitor import Monitor
-from sftdata.training.opening import check_datasets
-from sftdata.training.optimization import make_optimizer
+from sftdata.training.noise import add_noise
+from sftdata.training.opening import check_datasets, open_config
+from sftdata.training.optimization import make_optimizer, phases
+from sftdata.training.passes import explain_shortage
+from sftdata.training.profiling import check_profile
+from sftdata.training.quantization import describe_quantization
 from sftdata.training.randomness import seed_generators
 from sftdata.training.run import (
     RunRecord,
@@ -53,26 +62,45 @@ from sftdata.training.run import (
     settings_that_matter,
     write_run,
 )
+from sftdata.training.saving import explain_full_disk, require_checkpoint
+from sftdata.training.setup import Setup
+from sftdata.training.sharding import find_layers, shard_model
+from sftdata.training.watching import Watching
+
+_NO_ROOM = (
+    "out of memory beside the passes: weights, gradients and what the optimiser keeps do not fit together. Use lora, a "
+    "smaller model, or several GPUs with fsdp: true."
+)
 
 
 def train_together(
-    data: Path, settings: TrainSettings, ranks: Ranks, *, resume: bool, progress: bool | None
+    data: Path, settings: TrainSettings, ranks: Ranks, *, resume: bool, watching: Watching
 ) -> TrainResult:
     """Train as one of the ranks; the first one writes."""
     started = time.monotonic()
     directory, manifest = Path(settings.output_dir), read_manifest(data)
     first_does(ranks, lambda: check_output_dir(directory, resume=resume))
-    notes, config = check_datasets(data, settings), read_config(settings.model)
+    notes, config = check_datasets(data, settings), open_config(data, settings)
+    place = choose_device(settings.device)
     setup = make_setup(data, manifest, settings, config, ranks)
     state = read_newest_state(setup)
     require_agreement(ranks, setup.identity | {"checkpoint": state.step})
     resumed_from = state.step or None
-    model = build_model(settings, config, manifest)
+    if watching.profile:
+        check_profile(watching.profile, setup.plan.steps - state.step)
+    model = build_model(settings, config, manifest, onto=torch.device("cpu") if setup.is_sharded else place)
+    if state.step:
+        restore_weights(model, checkpoint_path(directory, state.step), setup.task)
     copy_from_first(ranks, model.parameters())
+    if setup.is_sharded:
+        shard_model(model, place, ranks, bf16=setup.bf16)
     record = describe_run(data, manifest, settings, setup.identity["data"])
     first_does(ranks, lambda: write_run(directory, record))
-    with Monitor(directory, setup.plan.steps, state.step, progress, silent=not ranks.is_first) as monitor:
-        for note in notes:
+    steps = setup.plan.steps
+    silent = not ranks.is_first
+    with explain_full_disk(directory), Monitor(directory, place, steps, state.step, watching, silent=silent) as monitor:
+        monitor.tell("start", state.step, settings.model_dump(mode="json"))
+        for note in (*notes, *describe_shards(model, setup)):
             monitor.say(note)
         if resume:
             monitor.say(f"resuming after step {state.step}" if resumed_from else "no checkpoint: starting afresh")
@@ -88,8 +116,24 @@ def train_together(
         seconds=time.monotonic() - started,
     )
     ended = record.model_copy(update={"status": "finished", **describe_outcome(result, setup, state)})
-    first_does(ranks, lambda: finish(model, setup, state, data / TOKENIZER_NAME, ended, manifest))
+
+    def end() -> None:
+        # No rank has all of a sharded model: the first one saves what stands in the checkpoint.
+        whole = build_model(settings, config, manifest, onto=torch.device("cpu")) if setup.is_sharded else model
+        finish(whole, setup, state, data / TOKENIZER_NAME, ended, manifest)
+
+    first_does(ranks, end)
+    monitor.tell("end", state.step, asdict(result))
     return result
+
+
+def describe_shards(model: torch.nn.Module, setup: Setup) -> list[str]:
+    """Say what is worth knowing of a model that is to be kept in parts."""
+    if setup.settings.fsdp and not setup.is_sharded:
+        return ["fsdp: there is one process, which keeps the whole model; start several with torchrun"]
+    if setup.is_sharded and not find_layers(model):
+        return ["fsdp: the model has no list of layers, so all its weights are gathered at once in each pass"]
+    return []
 
 
 def describe_outcome(result: TrainResult, setup: Setup, state: RunState) -> dict[str, Any]:
@@ -106,10 +150,12 @@ def make_setup(data: Path, manifest: Manifest, settings: TrainSettings, config: 
     """Open the data, check that the settings fit it, and plan the run; no weights are loaded yet."""
     pad_id = config.get_text_config().pad_token_id or 0
     splits = open_training(data, settings)
-    examples = Examples(*splits, pad_id=pad_id, pin=choose_device(settings.device).type == "cuda")
+    pin = choose_device(settings.device).type == "cuda"
+    examples = Examples(*splits, pad_id=pad_id, pin=pin, by_source=True)
     require_targets(examples, f"{data}: the train split")
     validation = open_validation(data, manifest, settings, pad_id)
     plan = plan_run(splits, settings)
+    check_settings(manifest.task, settings, plan)
     return Setup(
         task=manifest.task,
         settings=settings,
@@ -124,6 +170,19 @@ def make_setup(data: Path, manifest: Manifest, settings: TrainSettings, config: 
         identity=identify(splits, settings, plan),
         ranks=ranks,
     )
+
+
+def check_settings(task: Task, settings: TrainSettings, plan: Plan) -> None:
+    """Refuse settings that do not fit the task, the number of steps or this machine.
+
+    Raises:
+        TrainingError: names the first of them.
+    """
+    if settings.label_smoothing and task == Task.REGRESSION:
+        raise TrainingError("train.label_smoothing: a regression task has scores and no labels. Leave it out.")
+    phases(plan.steps, settings)
+    if settings.compile:
+        require_compiler(choose_device(settings.device))
 
 
 def find_class_weights(manifest: Manifest) -> tuple[float, ...] | None:
@@ -168,11 +227,10 @@ def open_held(split: Split, fold: int, pad_id: int) -> Examples:
 
 def identify(splits: Sequence[Split], settings: TrainSettings, plan: Plan) -> dict[str, Any]:
     """Return what must be the same for a run to be resumed."""
-    model = str(Path(settings.model).resolve()) if Path(settings.model).is_dir() else settings.model
     weights = [*(find_class_weights(splits[0].manifest) or ())]  # a list, for it is compared with what JSON gives back
     manifest, *mixed = (split.manifest for split in splits)
-    facts: dict[str, Any] = {"task": manifest.task.value, "model": model, "data": digest_data(manifest, mixed)}
-    facts |= {"plan": plan.digest, "class_weights": weights}
+    facts: dict[str, Any] = {"task": manifest.task.value, "model": identify_model(settings.model, manifest.task)}
+    facts |= {"data": digest_data(manifest, mixed), "plan": plan.digest, "class_weights": weights}
     return facts | settings_that_matter(settings)
 
 
@@ -182,16 +240,19 @@ def read_newest_state(setup: Setup) -> RunState:
     return read_state(setup.directory, steps[-1], setup.identity) if steps else RunState()
 
 
-def build_model(settings: TrainSettings, config: Any, manifest: Manifest) -> torch.nn.Module:
-    """Load the model in float32 onto its device; what is new in it depends on the seed alone."""
+def build_model(settings: TrainSettings, config: Any, manifest: Manifest, *, onto: torch.device) -> torch.nn.Module:
+    """Load the model in float32 onto a device; what is new in it depends on the seed alone."""
     seed_generators(settings.seed)
     fit_config(config, manifest.task, manifest.label_names)
-    model = load_weights(settings.model, config, manifest.task)
+    computes_bf16 = uses_bf16(settings.precision, choose_device(settings.device))
+    quantization = describe_quantization(settings, bf16=computes_bf16)
+    model = load_weights(settings.model, config, manifest.task, quantization=quantization)
     if settings.gradient_checkpointing:
         checkpoint_layers(model, settings.model)
+    freeze_weights(model, settings.freeze)
     if settings.lora:
         model = add_adapters(model, settings.lora, manifest.task)
-    return model.to(choose_device(settings.device))
+    return model.to(onto)
 
 
 def describe_run(data: Path, manifest: Manifest, settings: TrainSettings, digest: str) -> RunRecord:
@@ -212,31 +273,38 @@ def describe_run(data: Path, manifest: Manifest, settings: TrainSettings, digest
 
 def fit(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor) -> None:
     """Go on from `state` to the end of the plan, saying how to resume when the user or the memory ends it."""
+    if setup.settings.neftune_noise_alpha:
+        add_noise(model, setup.settings.neftune_noise_alpha)
     optimizer = make_optimizer(model, setup.settings)
     if state.step:
-        restore_checkpoint(setup.directory, state.step, model, optimizer, setup.task, setup.ranks)
+        restore_optimizer(setup.directory, state.step, optimizer, setup.ranks)
     elif setup.ranks.count > 1:
         seed_generators(setup.settings.seed, 0, setup.ranks.rank)  # dropout of their own
     try:
-        run_steps(model, optimizer, setup, state, monitor)
+        with explain_shortage(_NO_ROOM), explain_failures() if setup.settings.compile else nullcontext():
+            run_steps(model, optimizer, setup, state, monitor)
     except KeyboardInterrupt:
         saved = list_checkpoints(setup.directory)
         where = f"goes on after step {saved[-1]}" if saved else "starts from the beginning, as there is no checkpoint"
         monitor.say(f"stopped after step {state.step}; the same command with --resume {where}")
         raise
-    except torch.OutOfMemoryError:
-        raise TrainingError(
-            f"step {state.step + 1}: the GPU is out of memory with train.batch_size {setup.settings.batch_size}. Lower "
-            "batch_size and raise accumulate by the same factor: the result of each step stays the same."
-        ) from None
 
 
 def finish(
     model: torch.nn.Module, setup: Setup, state: RunState, tokenizer: Path, record: RunRecord, manifest: Manifest
 ) -> None:
-    """Save the best weights, or the last where nothing was evaluated, as the model of the run; then say it is done."""
-    if state.best_step not in (None, state.step):
-        restore_weights(model, checkpoint_path(setup.directory, state.best_step), setup.task)
-    save_final(model, setup.directory, base=setup.settings.model, tokenizer=tokenizer)
-    write_card(setup.directory, record, manifest)
-    write_run(setup.directory, record)
+    """Save the best weights, or the last where nothing was evaluated, as the model of the run; then say it is done.
+
+    Raises:
+        TrainingError: the disk is full; the run can be resumed.
+    """
+    with explain_full_disk(setup.directory):
+        best = state.best_step or state.step
+        if best != state.step or setup.is_sharded:
+            require_checkpoint(setup.directory, best)
+            restore_weights(model, checkpoint_path(setup.directory, best), setup.task)
+        if setup.settings.lora and setup.settings.lora.merge:
+            model = merge_adapters(model, setup.directory)
+        save_final(model, setup.directory, base=setup.settings.model, tokenizer=tokenizer)
+        write_card(setup.directory, record, manifest)
+        write_run(setup.directory, record)

@@ -16,10 +16,12 @@ from sftdata.records import Task
 from sftdata.shards.reader import load_split
 from sftdata.training import evaluate, predict, train
 from sftdata.training.examples import Examples
-from sftdata.training.isolation import can_pack
+from sftdata.training.heads import Loss
+from sftdata.training.isolation import can_pack, prepare_packing
 from sftdata.training.loader import Loader
-from sftdata.training.loop import add_gradients
 from sftdata.training.models import fit_config, load_weights, quiet_transformers, read_config
+from sftdata.training.split_head import can_split
+from sftdata.training.steps import add_gradients
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.real
@@ -127,12 +129,19 @@ def test_a_step_has_the_gradient_of_a_sample_by_sample_loop(name, dtype, bound, 
     assert len(set(examples.lengths[rows])) > 2, "lengths must vary"
     expected = sample_by_sample(model, split, rows)
     size = norm(expected)
-    for loaded in steps:
+
+    def check(loaded, loss):
         assert np.sort(loaded.rows).tolist() == rows.tolist()
-        add_gradients(model, task, loaded.batches, loaded.targets, bf16=False)
+        add_gradients(model, task, loaded.batches, loaded.targets, loss, bf16=False)
         found = gradients(model)
         assert found.keys() == expected.keys()
         assert norm({key: found[key] - expected[key] for key in expected}) < bound * size
+
+    for loaded in steps:
+        check(loaded, Loss())
+    assert prepare_packing(model, task, bf16=False, dense=False)
+    assert can_split(model, bf16=False) is (task == Task.CAUSAL_LM)
+    check(Loader(examples, plan, batch_size=8, packed=True).load(0), Loss(split=task == Task.CAUSAL_LM))
 
 
 def norm(tensors) -> float:

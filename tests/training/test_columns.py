@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sftdata.training.columns import TokenLists, open_column
+from sftdata.training.columns import TokenLists, open_column, open_columns
 
 LISTS = [[4, 5, 6], [], [7], [8, 9], [1, 2, 3, 4], [5], [], [6, 7], [8], [9, 1, 2], [3], [4, 4]]
 
@@ -49,3 +49,21 @@ def test_a_row_is_a_view_and_no_copy():
     column = pa.chunked_array([pa.array(LISTS, pa.list_(pa.int32()))])
     buffer = np.frombuffer(column.chunk(0).values.buffers()[1], np.int32)
     assert np.shares_memory(TokenLists(column)[4], buffer)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("names", [(), ("weight",), ("weights",), ("weight", "weights")])
+def test_weights_and_sources_are_read_right_from_any_layout(layout, names):
+    of_rows, of_labels = [0.5 + row for row in range(len(LISTS))], [[value / 4 for value in row] for row in LISTS]
+    made = {"weight": pa.array(of_rows, pa.float32()), "weights": pa.array(of_labels, pa.list_(pa.float32()))}
+    lists, part = layouts_of(pa.array(LISTS, pa.list_(pa.int32())))[layout]
+    columns = {"input_ids": lists, "labels": lists} | {name: layouts_of(made[name])[layout][0] for name in names}
+    sources = np.arange(len(LISTS), dtype=np.int8)[part]
+    shard = open_columns(pa.table(columns), sources)
+    assert shard.is_weighed == bool(names)
+    for row, (whole, each, ids) in enumerate(zip(of_rows[part], of_labels[part], LISTS[part], strict=True)):
+        found = shard.weigh(row, len(ids))
+        factors = [one if "weights" in names else 1.0 for one in each]
+        assert found.tolist() == [one * (whole if "weight" in names else 1.0) for one in factors]
+        assert found.dtype == np.float32
+        assert shard.trace(row, len(ids)).tolist() == [sources[row]] * len(ids)

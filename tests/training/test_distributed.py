@@ -9,61 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import assert_close, start, train_on
 from tiny import settings, weights
 
+from sftdata.errors import TrainingError
 from sftdata.records import Task
-from sftdata.training import train
+from sftdata.training import distributed, train
 from sftdata.training.checkpoint import list_checkpoints
 from sftdata.training.distributed import Ranks, read_ranks
-
-CHILD = """
-import json, sys
-from pathlib import Path
-from sftdata.errors import SftdataError
-from sftdata.settings.training import TrainSettings
-from sftdata.training import loop, train
-from sftdata.training.distributed import read_ranks
-
-data, wanted, log, resume = json.loads(sys.argv[1])
-rank, seen, take_step = read_ranks().rank, [], loop.take_step
-
-def watch(model, optimizer, setup, loaded, *more):
-    seen.append([row for batch in loaded.batches for row in batch.rows.tolist()])
-    return take_step(model, optimizer, setup, loaded, *more)
-
-loop.take_step = watch
-said = {"rank": rank}
-try:
-    wanted = wanted[rank] if isinstance(wanted, list) else wanted
-    result = train(data, TrainSettings.model_validate(wanted), resume=resume, progress=False)
-    said |= {"steps": result.steps, "scores": result.scores, "best": result.best_step, "from": result.resumed_from}
-except SftdataError as error:
-    said["error"] = str(error)
-said["seen"] = seen
-Path(log, f"{rank}.json").write_text(json.dumps(said))
-"""
-
-
-def train_on(count, data, wanted, log, *, resume=False):
-    """Train with `count` processes; return what each of them says."""
-    log.mkdir()
-    dumped = [one.model_dump(mode="json") for one in wanted] if isinstance(wanted, list) else None
-    asked = json.dumps([str(data), dumped or wanted.model_dump(mode="json"), str(log), resume])
-    program = log / "child.py"
-    program.write_text(CHILD)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", str(program)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run([*command, asked], capture_output=True, text=True, timeout=240, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads((log / f"{rank}.json").read_text()) for rank in range(count)]
-
-
-def assert_close(left, right):
-    assert left.keys() == right.keys()
-    for name in left:
-        if name.endswith("key.bias"):  # softmax does not see it: its gradient is rounding alone, which AdamW scales up
-            continue
-        torch.testing.assert_close(left[name], right[name], rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +39,16 @@ def test_two_ranks_train_the_weights_that_one_trains(together):
     assert_close(weights(folder / "two"), weights(folder / "one"))
 
 
+def test_the_loss_by_source_is_that_of_all_ranks(together):
+    journals = [(together[0] / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "two")]
+    pairs = list(zip(*(map(json.loads, lines) for lines in journals), strict=True))
+    trained = [(one, two) for one, two in pairs if one["part"] == "train"]
+    assert len(trained) > 1
+    for one, two in trained:
+        assert two["loss/train.txt"] == pytest.approx(one["loss/train.txt"], rel=1e-3)
+        assert two["loss/train.txt"] == pytest.approx(two["loss"], rel=1e-5), "all rows are of one source"
+
+
 def test_they_share_every_step_and_have_as_many_batches(together):
     *_, one, two = together
     assert [len(said["seen"]) for said in two] == [one.steps, one.steps]
@@ -94,6 +57,14 @@ def test_they_share_every_step_and_have_as_many_batches(together):
         assert not set(left) & set(right)
     in_epoch = [row for said in two for rows in said["seen"][: one.steps // 2] for row in rows]
     assert sorted(in_epoch) == list(range(60))
+
+
+def test_gradients_are_added_up_once_a_step_whatever_the_accumulation(together):
+    *_, one, two = together
+    for said in two:
+        assert len(said["sums"]) == one.steps
+        assert said["sums"][:2] == [2, 1]  # in the first step ranks also tell which weights have gradients
+        assert min(said["sums"]) == 1
 
 
 def test_the_run_is_written_once_and_loads_like_any_other(together):
@@ -126,7 +97,7 @@ def test_a_run_goes_on_with_the_very_next_step_on_another_number_of_ranks(
 @pytest.mark.parametrize("task", [Task.TEXT_CLASSIFICATION, Task.SEQ2SEQ])
 def test_ranks_without_a_share_of_the_last_step_take_part_with_fillers(task, task_data, tiny_bert, tiny_t5, tmp_path):
     model = tiny_t5 if task == Task.SEQ2SEQ else tiny_bert
-    others = {"epochs": 1, "batch_size": 59, "save_steps": 9}  # the second step has one row
+    others = {"epochs": 1, "batch_size": 59, "save_steps": 9, "adam_epsilon": 0.01}  # the second step has one row
     train(task_data[task], settings(model, tmp_path / "one", **others), progress=False)
     done = train_on(2, task_data[task], settings(model, tmp_path / "two", **others), tmp_path / "log")
     assert sorted(len(said["seen"][1]) for said in done) == [0, 1]
@@ -147,6 +118,55 @@ def test_what_the_first_finds_wrong_is_raised_in_all(turn_data, tiny_llama, tmp_
     (tmp_path / "run" / "letter.txt").write_text("mine")
     done = train_on(2, turn_data, settings(tiny_llama, tmp_path / "run"), tmp_path / "log")
     assert all("is not empty and not a run of sftdata" in said["error"] for said in done)
+
+
+DIES = """
+import os, signal
+take = loop.take_step
+def die(*given):
+    if rank == 1 and len(seen) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return take(*given)
+loop.take_step = die
+"""
+
+
+def test_ranks_that_lose_one_end_at_once_without_a_traceback(turn_data, tiny_llama, tmp_path):
+    done = start(2, turn_data, settings(tiny_llama, tmp_path / "run", epochs=50), tmp_path / "log", fault=DIES)
+    assert done.returncode != 0
+    told = tmp_path / "log" / "0.json"  # torchrun may have ended this one before it noticed by itself
+    if told.exists():
+        assert "rank 0 lost another of the 2 ranks" in told.read_text()
+    assert "train_together" not in done.stderr
+    assert list_checkpoints(tmp_path / "run") == []
+
+
+def test_what_a_lost_connection_says_is_told_and_other_errors_are_not(monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed.dist, "init_process_group", lambda *_, **__: None)
+    lost = pytest.raises(TrainingError, match=r"rank 0 lost another of the 2 ranks.*with --resume")
+    with lost, distributed.join(torch.device("cpu")):
+        raise RuntimeError("[/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:5")
+    with pytest.raises(RuntimeError, match="shapes"), distributed.join(torch.device("cpu")):
+        raise RuntimeError("shapes")
+
+
+def test_more_processes_than_gpus_are_refused_and_each_takes_its_own(monkeypatch):
+    for name, value in {"RANK": "2", "WORLD_SIZE": "3", "LOCAL_RANK": "2"}.items():
+        monkeypatch.setenv(name, value)
+    taken, backends = [], []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(distributed.dist, "init_process_group", lambda backend, **_: backends.append(backend))
+    monkeypatch.setattr(distributed.dist, "destroy_process_group", lambda: None)
+    refused = pytest.raises(TrainingError, match=r"found 2 GPUs for at least 3 processes.*--nproc-per-node 2")
+    with refused, distributed.join(torch.device("cuda")):
+        pass
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    with distributed.join(torch.device("cuda")) as ranks:
+        assert ranks == Ranks(2, 3, 2)
+    assert (taken, backends) == ([2], ["cpu:gloo,cuda:nccl"])
 
 
 def test_one_process_is_all_where_torchrun_says_nothing(monkeypatch):

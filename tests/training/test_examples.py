@@ -138,10 +138,22 @@ def test_the_data_has_first_tokens_that_are_trained(turn_data):
     assert any(example["labels"][0] != -100 for example in load_split(turn_data)), "so the test above can fail"
 
 
-@pytest.mark.parametrize("task", [task for task in Task if task not in TOKEN_TASKS], indirect=True)
-def test_what_has_one_target_an_example_cannot_be_packed(split):
-    with pytest.raises(ValueError, match="needs a row of its own"):
+@pytest.mark.parametrize("task", [Task.SEQ2SEQ], indirect=True)
+def test_sources_and_targets_cannot_be_packed(split):
+    with pytest.raises(ValueError, match="need rows of their own"):
         Examples(split).gather_packs(ROWS)
+
+
+@pytest.mark.parametrize("task", [Task.TEXT_CLASSIFICATION, Task.MULTILABEL, Task.REGRESSION], indirect=True)
+def test_examples_with_one_target_each_stand_in_a_row_with_the_targets_of_padded_ones(split):
+    examples = Examples(split)
+    packed, padded = examples.gather_packs(ROWS), examples.gather(ROWS)
+    assert packed.input_ids[0].tolist() == padded.input_ids[padded.attention_mask.bool()].tolist()
+    assert torch.equal(packed.targets, padded.targets)
+    assert packed.positions is None
+    assert torch.diff(packed.cu_seqlens).tolist() == examples.lengths[ROWS].tolist()
+    with pytest.raises(ValueError, match="of any shape"):
+        examples.gather_packs(ROWS, Shape(100, 8, 90))
 
 
 @pytest.mark.parametrize("task", TOKEN_TASKS, indirect=True)

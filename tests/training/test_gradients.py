@@ -12,19 +12,19 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 from sftdata.plan import make_plan
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
+from sftdata.training.adapters import add_adapters
 from sftdata.training.examples import Examples
 from sftdata.training.heads import HEADS, Loss
 from sftdata.training.isolation import can_pack
 from sftdata.training.loader import Loader
-from sftdata.training.loop import add_gradients
 from sftdata.training.models import (
-    add_adapters,
     checkpoint_layers,
     fit_config,
     load_weights,
     quiet_transformers,
     read_config,
 )
+from sftdata.training.steps import add_gradients
 
 CUTS = [(1, 8), (2, 4), (8, 1), (3, 3)]
 LABELLED = (Task.TEXT_CLASSIFICATION, Task.MULTILABEL, Task.TOKEN_CLASSIFICATION)

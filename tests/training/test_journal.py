@@ -13,7 +13,8 @@ def read(directory):
 
 
 def without_speed(lines):
-    return [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in lines]
+    measured = {"tokens_per_second", "memory_gib", "seconds_left"}
+    return [{name: value for name, value in line.items() if name not in measured} for line in lines]
 
 
 def test_a_run_leaves_a_line_for_each_interval_and_evaluation(turn_data, tiny_llama, tmp_path):
@@ -21,7 +22,9 @@ def test_a_run_leaves_a_line_for_each_interval_and_evaluation(turn_data, tiny_ll
     lines = read(tmp_path / "run")
     assert [line["step"] for line in lines if line["part"] == "train"] == [3, 6, 8, 9, 12, 15, 16]
     assert [line["step"] for line in lines if line["part"] == "validation"] == [8, 16]
-    assert {"loss", "learning_rate", "grad_norm", "tokens_per_second"} < lines[0].keys()
+    measured = {"loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "seconds_left"}
+    assert measured < lines[0].keys()
+    assert [line["seconds_left"] > 0 for line in lines if line["part"] == "train"] == [True] * 6 + [False]
     best = next(line for line in lines if line["part"] == "validation" and line["step"] == result.best_step)
     assert {name: best[name] for name in result.scores} == result.scores
 

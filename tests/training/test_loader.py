@@ -30,7 +30,7 @@ def contents(batch):
     return sorted(batch.rows.tolist())
 
 
-kinds = st.sampled_from([(None, False), (CAPACITY, False), (CAPACITY, True)])
+kinds = st.sampled_from([(None, False), (None, True), (CAPACITY, False), (CAPACITY, True)])
 
 
 @given(kinds, st.integers(1, 8), st.integers(1, 5), st.integers(1, 4))
@@ -106,9 +106,25 @@ def test_fixed_batches_are_all_of_one_shape_on_all_ranks(examples):
 
 
 def test_wrong_combinations_are_refused(examples):
-    for wrong in ({"packed": True}, {"fixed": True}):
+    for wrong, capacity in (({"packed": True, "fixed": True}, None), ({"fixed": True}, CAPACITY)):
         with pytest.raises(ValueError, match="needs"):
-            Loader(examples, plan_of(examples), batch_size=1, **wrong)
+            Loader(examples, plan_of(examples, capacity=capacity), batch_size=1, **wrong)
+
+
+@pytest.mark.parametrize("capacity", [None, CAPACITY])
+def test_a_known_overhead_changes_how_a_step_is_cut_and_nothing_else(examples, capacity):
+    plan = plan_of(examples, step_size=12, capacity=capacity, epochs=1)
+    usual, cheap, dear = (
+        [loaded.batches for loaded in Loader(examples, plan, batch_size=12, overhead=overhead)]
+        for overhead in (None, 5, 10**6)
+    )
+    for one, other in zip(usual, cheap, strict=True):
+        assert sorted(row for batch in one for row in batch.rows) == sorted(
+            row for batch in other for row in batch.rows
+        )
+    sizes = [sum(batch.input_ids.numel() for batches in steps for batch in batches) for steps in (usual, cheap)]
+    assert sizes[1] < sizes[0], "less padding"
+    assert list(map(len, dear)) == list(map(len, usual)), "no more passes than are needed"
 
 
 def test_the_next_step_is_gathered_while_this_one_is_computed(examples, monkeypatch):

@@ -20,10 +20,12 @@ from sftdata.training.randomness import random_states, restore_random_states
 
 KILLED_IN_A_STEP = """
 import sftdata.training.loop as loop
+import sftdata.training.steps as steps
 take_step = loop.take_step
 def dying(model, optimizer, setup, loaded, *more):
     if next(calls) == 12:
-        loop.add_gradients(model, setup.task, loaded.batches, loaded.targets, loop.Loss(), bf16=False)  # half of a step
+        half = setup.task, loaded.batches, loaded.targets  # no update follows
+        steps.add_gradients(model, *half, loop.Loss(), bf16=False)
         os.kill(os.getpid(), signal.SIGKILL)
     return take_step(model, optimizer, setup, loaded, *more)
 loop.take_step = dying
@@ -31,11 +33,12 @@ loop.take_step = dying
 KILLED_IN_A_CHECKPOINT = """
 import torch
 save = torch.save
-def dying(what, path):
+def dying(what, file):
     if next(calls) == 2:
-        path.write_bytes(b"half")
+        file.write(b"half")
+        file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
-    save(what, path)
+    save(what, file)
 torch.save = dying
 """
 CHILD = """

@@ -1,4 +1,3 @@
-import itertools
 import json
 import math
 import os
@@ -16,10 +15,10 @@ import sftdata.training.loop as loop
 from sftdata.errors import DataError, OutputError, TrainingError, VerificationError
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
-from sftdata.training import evaluate, predict, train
+from sftdata.training import evaluate, predict, steps, train
 from sftdata.training.checkpoint import list_checkpoints
 from sftdata.training.metrics import Scores
-from sftdata.training.optimization import make_optimizer, schedule
+from sftdata.training.optimization import make_optimizer
 
 
 def script_scores(monkeypatch, values):
@@ -149,14 +148,14 @@ def test_bfloat16_trains_with_float32_weights(turn_data, tiny_llama, tmp_path):
 def test_a_loss_that_is_not_finite_names_its_rows_and_leaves_no_checkpoint(
     class_data, tiny_bert, tmp_path, monkeypatch
 ):
-    original, calls = loop.add_gradients, []
+    original, calls = steps.add_gradients, []
 
     def explode(*args, **others):
         calls.append(np.concatenate([batch.rows for batch in args[2]]))
         loss = original(*args, **others)
         return loss * float("nan") if len(calls) == 3 else loss
 
-    monkeypatch.setattr(loop, "add_gradients", explode)
+    monkeypatch.setattr(steps, "add_gradients", explode)
     with pytest.raises(TrainingError, match="step 3: loss nan") as caught:
         train(class_data, settings(tiny_bert, tmp_path / "run", epochs=1), progress=False)
     expected = {f"train:{row}" for row in calls[2]}
@@ -171,17 +170,6 @@ def test_biases_and_norms_do_not_decay(tiny_bert, tmp_path):
     decays = {id(w): group["weight_decay"] for group in optimizer.param_groups for w in group["params"]}
     for name, weight in model.named_parameters():
         assert decays[id(weight)] == (0.0 if "bias" in name or "LayerNorm" in name else 0.3), name
-
-
-@pytest.mark.parametrize("kind", ["linear", "cosine"])
-def test_the_learning_rate_rises_then_falls_and_is_never_zero(kind):
-    rates = [schedule(step, 50, 0.1, kind) for step in range(50)]
-    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert rates[5] == 1.0
-    assert all(left > right > 0 for left, right in itertools.pairwise(rates[5:]))
-    middle = 5 + 45 // 3
-    assert schedule(middle, 50, 0.1, kind) == pytest.approx(2 / 3 if kind == "linear" else 0.75)
-    assert schedule(0, 1, 0.0, kind) == 1.0
 
 
 def test_the_log_holds_what_was_measured(class_data, tiny_bert, tmp_path):
@@ -225,15 +213,6 @@ def test_ctrl_c_says_how_to_go_on(class_data, tiny_bert, tmp_path, monkeypatch, 
     with pytest.raises(KeyboardInterrupt):
         train(class_data, settings(tiny_bert, tmp_path / "run", epochs=1, save_steps=2))
     assert "stopped after step 5; the same command with --resume goes on after step 4" in capsys.readouterr().err
-
-
-def test_memory_that_runs_out_names_the_remedy(class_data, tiny_bert, tmp_path, monkeypatch):
-    def exhaust(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(loop, "take_step", exhaust)
-    with pytest.raises(TrainingError, match=r"batch_size 8\. Lower batch_size and raise accumulate"):
-        train(class_data, settings(tiny_bert, tmp_path / "run"), progress=False)
 
 
 def test_a_directory_that_is_not_a_run_is_refused(class_data, tiny_bert, tmp_path):

@@ -13,7 +13,7 @@ from sftdata.manifest import InputFile, Manifest, RowCounts, TokenizerRecord, di
 from sftdata.records import Task
 from sftdata.settings.training import TrainSettings
 from sftdata.shards.index import index_path
-from sftdata.shards.layout import FOLD, PARENT, dataset_dict_file, example_schema
+from sftdata.shards.layout import FOLD, PARENT, WEIGHT, WEIGHTS, dataset_dict_file, example_schema
 from sftdata.shards.writer import SplitWriter
 
 VOCABULARY = 61
@@ -24,6 +24,9 @@ LABELS = ("ant", "bee", "cat")
 class Example:
     input_ids: list[int]
     labels: Any
+    weight: float | None = None
+    weights: list[float] | None = None
+    source: str | None = None
 
 
 def write_dataset(
@@ -38,16 +41,20 @@ def write_dataset(
     folds: int | None = None,
 ) -> Path:
     """Write a prepared dataset, with ids of `model`: several record batches a shard, several shards a split."""
-    schema = example_schema(task, label_names, [PARENT, FOLD] if folds else [])
+    everything = [example for examples in splits.values() for example in examples]
+    weighed = [field for field in (WEIGHTS, WEIGHT) if any(getattr(one, field.name) is not None for one in everything)]
+    schema = example_schema(task, label_names, [*weighed, *([PARENT, FOLD] if folds else [])])
+    sources = dict.fromkeys([*splits, *(example.source for example in everything if example.source)])
     records = {}
     for name, examples in splits.items():
         writer = SplitWriter(directory, name, task, schema, shard_size=3000)
         for start in range(0, len(examples), batch_rows):
             part = examples[start : start + batch_rows]
             columns = {
-                "row_id": [f"{name}:{start + i}" for i in range(len(part))],
+                "row_id": [f"{example.source or name}:{start + i}" for i, example in enumerate(part)],
                 "input_ids": [example.input_ids for example in part],
                 "labels": [example.labels for example in part],
+                **{field.name: [getattr(example, field.name) for example in part] for field in weighed},
             }
             if folds:
                 columns |= _fold_columns(name, range(start, start + len(part)), folds)
@@ -59,7 +66,7 @@ def write_dataset(
         version=sftdata.__version__,
         task=task,
         recipe={},
-        inputs=tuple(InputFile(id=name, path=f"{name}.txt", bytes=0, digest="") for name in splits),
+        inputs=tuple(InputFile(id=name, path=f"{name}.txt", bytes=0, digest="") for name in sources),
         rows=RowCounts(read=rows, written=rows),
         rejected_by_reason={},
         label_names=label_names,
