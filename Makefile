@@ -87,7 +87,7 @@ models: .venv/dev samples/models/minilm ## fetch the small chat model that two s
 
 test: .venv/dev ## fetch the pinned assets and run all tests
 	$(BIN)/python tests/real/fetch.py "$(ASSETS)" --group test --group samples
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: .venv/dev ## check format, style and types
 	$(BIN)/ruff format --check

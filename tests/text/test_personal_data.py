@@ -167,3 +167,9 @@ def test_finding_takes_linear_time(sign):
     for finder in FINDERS.values():
         finder.find(pl.Series([sign * 20_000]))
     assert time.perf_counter() - started < 10  # a tenth of a second; a quadratic search takes minutes
+
+
+@pytest.mark.parametrize("text", ["::1", "see ::ffff:10.0.0.1"])
+def test_the_guard_lets_short_addresses_pass(text):
+    assert guarded("ip_address", text)
+    assert replace("ip_address", text).endswith("#")

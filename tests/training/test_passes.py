@@ -18,6 +18,8 @@ from sftdata.training.passes import is_out_of_memory, try_pass
 def limit(monkeypatch):
     """Have passes of more than so many tokens, with their padding, run out of memory in the backward pass."""
 
+    gc.freeze()  # so that a collection looks at what the passes made alone
+
     def set_limit(task, tokens, error=torch.OutOfMemoryError):
         head, taken = heads.HEADS[task], []
 
@@ -35,7 +37,8 @@ def limit(monkeypatch):
         monkeypatch.setitem(heads.HEADS, task, short)
         return taken
 
-    return set_limit
+    yield set_limit
+    gc.unfreeze()
 
 
 def fail(error):

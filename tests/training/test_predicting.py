@@ -9,11 +9,10 @@ from spoken import write_spoken
 from tiny import LABELS, Example, random_classes, random_scores, settings, write_dataset
 from typer.testing import CliRunner
 
-import sftdata.training.loop as loop
 from sftdata.cli import app
 from sftdata.errors import DataError, TrainingError, UsageError
 from sftdata.records import Task
-from sftdata.training import evaluate, predict, train
+from sftdata.training import evaluate, milestones, predict, train
 from sftdata.training.encoding import cut_words
 from sftdata.training.metrics import Scores
 
@@ -106,7 +105,7 @@ def test_any_metric_chooses_the_best_weights_and_ends_a_run(
     task_data, tiny_bert, tmp_path, monkeypatch, metric, values, best
 ):
     left = iter(values)
-    monkeypatch.setattr(loop, "score", lambda *_: Scores({"loss": 1.0, metric: next(left)}))
+    monkeypatch.setattr(milestones, "score", lambda *_: Scores({"loss": 1.0, metric: next(left)}))
     wanted = settings(tiny_bert, tmp_path / "run", epochs=3, metric=metric, patience=2)
     result = train(task_data[Task.REGRESSION], wanted, progress=False)
     assert (result.best_step, result.scores[metric]) == (8 * best, values[best - 1])

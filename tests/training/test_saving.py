@@ -11,7 +11,7 @@ import torch
 from tiny import settings, weights
 
 from sftdata.errors import TrainingError
-from sftdata.training import loop, saving, train
+from sftdata.training import loop, milestones, saving, train
 from sftdata.training.checkpoint import list_checkpoints
 
 CHILD = r"""
@@ -194,7 +194,7 @@ def test_the_best_is_the_one_before_where_its_checkpoint_was_not_written(
 
     monkeypatch.setattr(saving, "write_checkpoint", fail_once)
     answers, places = iter([True, True, False]), tmp_path / "run"
-    monkeypatch.setattr(loop, "is_better", lambda *_: next(answers))
+    monkeypatch.setattr(milestones, "is_better", lambda *_: next(answers))
     result = train(class_data, settings(tiny_bert, places, epochs=3, keep=1), progress=False)
     assert result.best_step == 8
     left, right = weights(places), weights(places / "checkpoint-8")

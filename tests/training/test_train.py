@@ -15,7 +15,7 @@ import sftdata.training.loop as loop
 from sftdata.errors import DataError, OutputError, TrainingError, VerificationError
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
-from sftdata.training import evaluate, predict, steps, train
+from sftdata.training import evaluate, milestones, predict, steps, train
 from sftdata.training.checkpoint import list_checkpoints
 from sftdata.training.metrics import Scores
 from sftdata.training.optimization import make_optimizer
@@ -24,7 +24,7 @@ from sftdata.training.optimization import make_optimizer
 def script_scores(monkeypatch, values):
     """Make each evaluation of a run give the next of these macro F1 scores."""
     left = iter(values)
-    monkeypatch.setattr(loop, "score", lambda *_: Scores({"loss": 1.0, "accuracy": 0.5, "macro_f1": next(left)}))
+    monkeypatch.setattr(milestones, "score", lambda *_: Scores({"loss": 1.0, "accuracy": 0.5, "macro_f1": next(left)}))
 
 
 def test_training_learns_and_saves_a_model_for_plain_transformers(class_data, tiny_bert, tmp_path):
@@ -116,7 +116,9 @@ def test_patience_counts_evaluations_without_a_better_metric(class_data, tiny_be
 
 def test_a_lower_loss_is_better(class_data, tiny_bert, tmp_path, monkeypatch):
     losses = iter([0.5, 0.2, 0.4])
-    monkeypatch.setattr(loop, "score", lambda *_: Scores({"loss": next(losses), "accuracy": 0.0, "macro_f1": 0.0}))
+    monkeypatch.setattr(
+        milestones, "score", lambda *_: Scores({"loss": next(losses), "accuracy": 0.0, "macro_f1": 0.0})
+    )
     result = train(class_data, settings(tiny_bert, tmp_path / "run", epochs=3, metric="loss"), progress=False)
     assert (result.best_step, result.metric) == (16, "loss")
 
