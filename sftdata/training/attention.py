@@ -113,27 +113,29 @@ def _attend_padded(
     causal: bool,
     window: int | None,
 ) -> torch.Tensor:
-    """Attend all examples at once, each in a row of its own that is padded."""
-    longest = max(lengths)
-    here = torch.arange(longest) < torch.tensor(lengths)[:, None]
+    """Attend all examples at once, each in a row of its own; where they are of one length, nothing is copied to pad."""
+    longest, lines = max(lengths), len(lengths)
+    here = torch.arange(longest) < torch.tensor(lengths)[:, None] if min(lengths) < longest else None
 
     def spread(row: torch.Tensor) -> torch.Tensor:
-        rows = row.new_zeros(len(lengths), longest, row.shape[1], row.shape[3])
+        if here is None:
+            return row[0].reshape(row.shape[1], lines, longest, row.shape[3]).transpose(0, 1)
+        rows = row.new_zeros(lines, longest, row.shape[1], row.shape[3])
         rows[here] = row[0].transpose(0, 1)
         return rows.transpose(1, 2)
 
-    seen = here[:, None, None] if not causal else None if window is None else _see(longest, window)
+    ends = here[:, None, None] if here is not None else None
     found = scaled_dot_product_attention(
         spread(query),
         spread(key),
         spread(value),
-        attn_mask=seen,
+        attn_mask=ends if not causal else None if window is None else _see(longest, window),
         dropout_p=dropout,
         is_causal=causal and window is None,  # padding stands behind what sees
         scale=scale,
         enable_gqa=query.shape[1] != key.shape[1],
-    )
-    return found.transpose(1, 2)[here].transpose(0, 1)[None]
+    ).transpose(1, 2)
+    return (found.flatten(0, 1) if here is None else found[here]).transpose(0, 1)[None]
 
 
 def _see(length: int, window: int) -> torch.Tensor:

@@ -199,3 +199,33 @@ def test_what_it_does_not_do_it_refuses(wrong):
     given = {"attention_mask": None, "cu_seq_lens_q": torch.tensor([0, 4], dtype=torch.int32), "max_length_q": 4}
     with pytest.raises(NotImplementedError):
         attend(torch.nn.Identity(), row, row, row, **given | wrong)
+
+
+@pytest.mark.parametrize(("causal", "window"), [(True, None), (False, None), (True, 2)])
+@pytest.mark.parametrize("lengths", [[4, 4, 4], [5], [3, 1, 4], [1, 1]])
+def test_examples_of_one_length_or_several_are_attended_as_each_alone(lengths, causal, window):
+    torch.manual_seed(0)
+    made = [torch.randn(1, sum(lengths), heads, 8).transpose(1, 2).requires_grad_() for heads in (4, 2, 2)]
+    ends = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
+    settings = {"cu_seq_lens_q": ends, "max_length_q": max(lengths), "is_causal": causal, "sliding_window": window}
+    together = attention.attend(torch.nn.Identity(), *made, None, **settings)[0]
+    alone = torch.cat(
+        [
+            torch.nn.functional.scaled_dot_product_attention(
+                *parts, attn_mask=within(len(parts[0][0, 0]), causal, window), enable_gqa=True
+            )
+            for parts in zip(*(torch.split(tensor, lengths, dim=2) for tensor in made), strict=True)
+        ],
+        dim=2,
+    ).transpose(1, 2)
+    torch.testing.assert_close(together, alone)
+    weights = torch.randn(together.shape)
+    found, expected = (torch.autograd.grad((tensor * weights).sum(), made) for tensor in (together, alone))
+    torch.testing.assert_close(found, expected)
+
+
+def within(length, causal, window):
+    """Return what each token may see."""
+    behind = torch.arange(length)[:, None] - torch.arange(length)
+    seen = behind >= 0 if causal else torch.ones(length, length, dtype=torch.bool)
+    return seen & (behind < window) if window else seen
