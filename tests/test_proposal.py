@@ -362,7 +362,7 @@ def test_an_id_is_unique_only_where_the_data_says_so(tmp_path):
     assert "id" not in schema.columns
     assert report.rejected == 0
     assert [doubt.text for doubt in written.proposal.doubts if doubt.about == "id"] == [
-        "1 values repeat another's and 0 are missing: not asked to be unique"
+        "of its values 1 repeat another's: not asked to be unique"
     ]
 
 

@@ -257,17 +257,17 @@ def _doubt_column(profile: Profile, part: str | None) -> Iterator[Doubt]:
         yield from doubt_labels(about, profile.counts if part == "label" else profile.entries)
     if part == "messages":
         role = profile.turn_keys[0]
-        spoken = Counter(turn.get(role) for value in profile.values for turn in value if isinstance(turn, dict))
+        talks = [value for value in profile.values if isinstance(value, list)]
+        spoken = Counter(turn.get(role) for talk in talks for turn in talk if isinstance(turn, dict))
         if strange := sorted(f"{theirs!r}" for theirs in spoken if isinstance(theirs, str) and not _our_role(theirs)):
             yield Doubt(
                 about, f"who is {', '.join(strange[:5])}? Rows with such a role are rejected; map it under `roles`"
             )
     if part is None and plain(about) in names.ID and profile.dtype in ("str", "int") and not profile.is_distinct:
         repeated = len(profile.values) - len(profile.counts)
-        yield Doubt(
-            about,
-            f"{repeated:,} values repeat another's and {profile.missing:,} are missing: not asked to be unique",
-        )
+        found = {"repeat another's": repeated, "are missing": profile.missing}
+        said = " and ".join(f"{count:,} {what}" for what, count in found.items() if count)
+        yield Doubt(about, f"of its values {said}: not asked to be unique")
 
 
 def doubt_labels(about: str, counts: Mapping[str, int]) -> Iterator[Doubt]:

@@ -9,10 +9,13 @@ import polars as pl
 
 from sftdata.proposal.drafting import Draft, DraftColumn
 from sftdata.proposal.parts import Doubt
-from sftdata.proposal.profiles import FAULTY
 from sftdata.schema import Schema
 from sftdata.sources import Chunk
 from sftdata.stages.validation import validate_rows
+
+
+HABIT = 0.1
+"""A share of rows above which what they break is how the data is, and not a fault of theirs."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,11 @@ def judge(chunks: Sequence[Chunk], schema: Schema) -> Verdict:
 
 
 def loosen(draft: Draft, verdict: Verdict) -> Draft:
-    """Take back what more rows break than faults explain, and say so.
+    """Take back what so many rows break that it is no fault of theirs, and say so.
 
     A text, response or label that is missing or blank stays refused, however many there are: nothing is learnt from it.
     """
-    broken = {reason: count for reason, count in verdict.reasons.items() if count > max(1, FAULTY * verdict.rows)}
+    broken = {reason: count for reason, count in verdict.reasons.items() if count > max(1, HABIT * verdict.rows)}
     columns, doubts = [], list(draft.doubts)
     for column in draft.columns:
         for reason, count in broken.items():

@@ -22,7 +22,7 @@ LANGUAGES = ("en", "zh", "de", "fr", "es", "ja", "ko", "ru", "it", "pt", "ar", "
 TEXT = (
     *("text", "sentence", "content", "review", "review_text", "reviewtext", "comment", "body", "message", "tweet"),
     *("document", "description", "question", "query", "sms", "post", "abstract", "headline", "title", "prompt"),
-    *("文本", "内容", "评论", "评价", "句子", "正文", "标题", "问题"),
+    *("文本", "内容", "评论", "点评", "留言", "评价", "句子", "正文", "标题", "问题"),
 )
 PAIRS = (
     *(("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("text", "text_pair")),
@@ -34,7 +34,7 @@ PAIRS = (
 
 LABEL = (
     *("label_text", "label_name", "label", "labels", "category", "class", "sentiment", "intent", "topic", "emotion"),
-    *("tag", "target", "polarity", "y", "type", "标签", "类别", "分类", "情感"),
+    *("tag", "target", "polarity", "y", "type", "标签", "类别", "分类", "类型", "情感", "评价", "倾向", "意图", "主题"),
 )
 LABELS = ("labels", "tags", "categories", "topics", "genres", "classes", "emotions", "keywords", "label", "标签")
 SCORE = (
@@ -63,6 +63,24 @@ WEIGHT = (
 """Columns that can only be weights of rows; `weight` alone may be that of a parcel."""
 
 MAY_BE_WEIGHT = ("weight", "weights", "权重")
+
+GROUP = (
+    *(
+        "user",
+        "user_id",
+        "userid",
+        "username",
+        "author",
+        "author_id",
+        "customer",
+        "customer_id",
+        "speaker",
+        "patient_id",
+    ),
+    *("session", "session_id", "conversation_id", "dialogue_id", "thread_id", "document_id", "doc_id", "article_id"),
+    *("product_id", "group", "group_id", "用户", "用户名", "用户id", "作者", "客户", "会话", "商品id"),
+)
+"""Columns of which several rows may have one value, because they belong together."""
 
 ID = ("id", "_id", "uuid", "guid", "uid", "idx", "index", "row_id", "key", "编号", "序号")
 

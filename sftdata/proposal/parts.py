@@ -1,6 +1,6 @@
 """Guess what rows teach, and which part each column plays: by what columns are called, then by what is in them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -41,6 +41,18 @@ class Columns(dict[str, Profile]):
         by_name = {plain(name): name for name in reversed(self) if self[name].dtype in dtypes}
         return next((by_name[name] for name in known if name in by_name), None)
 
+    def resembling(self, known: tuple[str, ...], candidates: Collection[str]) -> str | None:
+        """Return the first candidate whose name has one of the known names in it, the surest name first."""
+        return next((name for word in known for name in candidates if has_word(plain(name), word)), None)
+
+    @property
+    def text(self) -> str | None:
+        """The column that is called a text and could be one; by a part of its name where none has just that name."""
+        by_name = self.named(names.TEXT, "str")
+        if by_name and not (self[by_name].is_label and self.prose):  # a "review" may say good or bad
+            return by_name
+        return self.resembling(names.TEXT, self.prose) or by_name
+
     def of(self, *dtypes: str) -> list[str]:
         """Return the columns of one of these dtypes."""
         return [name for name, profile in self.items() if profile.dtype in dtypes]
@@ -50,6 +62,11 @@ class Columns(dict[str, Profile]):
         """The columns that hold text a model could learn from, the longest first."""
         found = [name for name in self.of("str") if self[name].is_prose]
         return sorted(found, key=lambda name: -self[name].length)
+
+
+def has_word(name: str, word: str) -> bool:
+    """Tell whether a name, as `plain` gives it, is made up with a word: `review_body`, `评论内容`."""
+    return word in name if not word.isascii() and len(word) > 1 else word in name.split("_")
 
 
 def plain(name: str) -> str:
@@ -94,7 +111,9 @@ def _conversation(columns: Columns) -> Guess | None:
     found = columns.of("messages")
     if not found:
         return None
-    chosen = columns.named(names.MESSAGES, "messages") or found[0]
+    fullest = max(len(columns[name].values) for name in found)
+    likely = Columns({name: columns[name] for name in found if 2 * len(columns[name].values) >= fullest})
+    chosen = likely.named(names.MESSAGES, "messages") or next(iter(likely))
     doubts = [
         Doubt(chosen, f"{other} holds conversations too, and is left alone") for other in found if other != chosen
     ]
@@ -175,7 +194,7 @@ def _transformation(columns: Columns) -> Guess | None:
 def _labelled(columns: Columns) -> Guess | None:
     """Find a text, or two, with a label, labels or a score, at least one of the two by its name."""
     pair = _pair(columns)
-    by_name = pair[0] if pair else columns.named(names.TEXT, "str")
+    by_name = pair[0] if pair else columns.text
     rest = Columns({name: profile for name, profile in columns.items() if name not in (by_name, *pair)})
     for task, part, found in _answers(rest):
         text = by_name or next((name for name in columns.prose if name != found), None)
@@ -199,6 +218,7 @@ def _answers(columns: Columns) -> Iterator[tuple[Task, str, str]]:
     if several:
         yield Task.MULTILABEL, "labels", several
     label = columns.named(names.LABEL, "str", "int", "bool")
+    label = label or columns.resembling(names.LABEL, [name for name in columns if columns[name].is_label])
     if label and (columns[label].is_label or plain(label).startswith(("label", "标签"))):
         yield Task.TEXT_CLASSIFICATION, "label", label
     if score := columns.named(names.SCORE, "float", "int"):
@@ -239,7 +259,7 @@ def _by_content(columns: Columns) -> Guess | None:
     prose = columns.prose
     if not prose:
         return None
-    text = columns.named(names.TEXT, "str") or prose[0]
+    text = columns.text or prose[0]
     rest = Columns({name: profile for name, profile in columns.items() if name != text})
     if labels := [name for name, profile in rest.items() if profile.is_label]:
         fewest = min(labels, key=lambda name: len(columns[name].counts))

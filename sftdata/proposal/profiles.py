@@ -40,10 +40,15 @@ class Profile:
 
     @cached_property
     def dtype(self) -> str:
-        """The first of a schema's dtypes that nearly all values are of; `str` where there is no value."""
+        """The first of a schema's dtypes that nearly all values are of; `str` where there is no value.
+
+        Nothing looks like a conversation by chance, so where most rows are one, the others are faults.
+        """
         if not self.values:
             return "str"
-        return next((dtype for dtype, fits in (_TYPED if self.typed else _WRITTEN) if self._mostly(fits)), "json")
+        talks = sum(map(_is_conversation_of_any_keys, self.values)) > len(self.values) / 2
+        known = _TYPED if self.typed else _WRITTEN
+        return next((dtype for dtype, fits in known if self._mostly(fits)), "messages" if talks else "json")
 
     @property
     def coerce(self) -> bool:
@@ -54,6 +59,11 @@ class Profile:
     def turn_keys(self) -> tuple[str, str]:
         """What turns call their role and content, for a column of conversations."""
         return max(TURN_KEYS, key=lambda keys: sum(_is_conversation(value, keys) for value in self.values))
+
+    @property
+    def is_date(self) -> bool:
+        """Whether nearly all values are dates or times, as people write them."""
+        return self.dtype == "str" and bool(self.texts) and self._mostly(lambda value: bool(_DATE.match(str(value))))
 
     def _mostly(self, fits: Callable[[Any], bool]) -> bool:
         return sum(not fits(value) for value in self.values) <= FAULTY * len(self.values)
@@ -88,7 +98,8 @@ class Profile:
     def is_label(self) -> bool:
         """Whether the values look like labels: short, few, and each again and again."""
         short = max(map(len, self.counts), default=99) <= 60
-        return self.dtype in ("str", "int", "bool") and short and 2 <= len(self.counts) <= min(500, len(self.texts) / 3)
+        few = 2 <= len(self.counts) <= min(500, len(self.texts) / 3)
+        return self.dtype in ("str", "int", "bool") and short and few and not self.is_date
 
     @property
     def is_prose(self) -> bool:
@@ -185,6 +196,7 @@ def _is_conversation_of_any_keys(value: Any) -> bool:
     return any(_is_conversation(value, keys) for keys in TURN_KEYS)
 
 
+_DATE = re.compile(r"\d{4}[-/.年]\d{1,2}([-/.月]\d{1,2}|月$)|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}(\D|$)")
 _INT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?")
 

@@ -27,6 +27,9 @@ EXAMPLES = {
 }
 """A tokenizer for each task where none is given, for English and Chinese, and the most tokens that its model takes."""
 
+OPTIONAL = ("input", "system", "history", "tools", "weight")
+"""Parts that a row may lack."""
+
 RARE = 20
 """Rows below which a label may be missing in a small part."""
 
@@ -81,10 +84,11 @@ def propose(file: str, tokenizer_name: str | None = None) -> Proposal:
     draft = draft_schema(name_after(file), columns, guess, whole=sample.whole)
     draft, verdict = _settle(draft, sample)
     shipped, verdict = find_shipped(draft, sample, verdict)
-    lengths = measure_tokens(sample.records, guess.task, guess.parts, tokenizer) if guess.task else None
+    whole = find_whole(sample.records, guess)
+    lengths = measure_tokens(whole, guess.task, guess.parts, tokenizer) if guess.task and whole else None
     name, limit = _choose_tokenizer(tokenizer, guess.task)
     wanted = propose_max_length(lengths) if lengths else limit
-    doubts += [*draft.doubts, *_doubt_repeats(sample.records, guess), *_doubt_split(columns, guess)]
+    doubts += [*draft.doubts, *_doubt_repeats(whole, guess), *_doubt_split(columns, guess)]
     if wanted > limit:
         doubts.append(Doubt("max_length", f"99% of the examples need {wanted:,}, but {name} takes {limit:,} at most"))
     if tokenizer is None and guess.task:
@@ -206,10 +210,14 @@ def _doubt_reading(sample: Sample, columns: Columns) -> Iterator[Doubt]:
         yield Doubt("sources", f"the name does not tell the format; from its content it is {sample.settings.format}")
 
 
+def find_whole(records: Sequence[Mapping[str, Any]], guess: Guess) -> list[Mapping[str, Any]]:
+    """Return the records that have all that the task needs; none without a task."""
+    needed = [name for part, name in guess.parts.items() if part not in OPTIONAL]
+    return [record for record in records if needed and all(record.get(name) not in (None, "") for name in needed)]
+
+
 def _doubt_repeats(records: Sequence[Mapping[str, Any]], guess: Guess) -> Iterator[Doubt]:
     """Find rows that say what another row says, and texts with more than one label."""
-    if not guess.task:
-        return
     answers: dict[str, set[str]] = {}
     shown = [name for part, name in guess.parts.items() if part not in ("label", "labels", "score", "tags")]
     given = [name for name in guess.parts.values() if name not in shown]
@@ -222,10 +230,20 @@ def _doubt_repeats(records: Sequence[Mapping[str, Any]], guess: Guess) -> Iterat
             "split", f"{repeated:,} rows repeat the {what} of another, and may fall on another side of the split"
         )
     if torn := sum(len(found) > 1 for found in answers.values()):
-        yield Doubt(given[0], f"the same text with another {given[0]}: {torn:,} texts")
+        yield Doubt(given[0], f"{torn:,} text{'s' * (torn != 1)} with more than one {given[0]}")
 
 
 def _doubt_split(columns: Columns, guess: Guess) -> Iterator[Doubt]:
+    group = columns.named(names.GROUP, "str", "int")
+    if (
+        guess.task
+        and group
+        and group not in guess.parts.values()
+        and 1 < len(columns[group].counts) < columns[group].rows
+    ):
+        yield Doubt(
+            "split", f"to keep the rows of one {group} together, have {group} checked and set split.group: {group}"
+        )
     if guess.task == Task.TEXT_CLASSIFICATION:
         counts = columns[guess.parts["label"]].counts
         if rare := sum(count < RARE for count in counts.values()):
