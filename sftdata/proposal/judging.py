@@ -13,7 +13,6 @@ from sftdata.schema import Schema
 from sftdata.sources import Chunk
 from sftdata.stages.validation import validate_rows
 
-
 HABIT = 0.1
 """A share of rows above which what they break is how the data is, and not a fault of theirs."""
 
