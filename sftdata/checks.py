@@ -12,6 +12,9 @@ from sftdata.row_checks import within
 
 RESPONSE_ROLE = "assistant"
 
+TOOL_CALLS = r'"tool_calls"\s*:\s*\[\s*\{'
+"""What the other keys of a turn have in them where it calls tools; an empty list calls nothing."""
+
 
 def not_blank(column: str) -> pl.Expr:
     """The text has a character that is not white space."""
@@ -26,9 +29,7 @@ def known_roles(column: str, roles: Sequence[str]) -> pl.Expr:
 def no_blank_turn(column: str) -> pl.Expr:
     """Every turn says something; a system turn may be blank, and a turn that calls tools."""
     says = _field("content").str.contains(r"\S").fill_null(False)
-    calls = (
-        _field("details").str.contains(r'"tool_calls"\s*:\s*\[\s*\{').fill_null(False)
-    )  # an empty list calls nothing
+    calls = _field("details").str.contains(TOOL_CALLS).fill_null(False)
     return pl.col(column).list.eval(says | calls | (_field("role") == "system").fill_null(False)).list.all()
 
 
@@ -85,9 +86,9 @@ def as_long_as(column: str, other: str) -> pl.Expr:
 
 def legal_tags(column: str, scheme: str) -> pl.Expr:
     """The tags can follow each other as the scheme says: BIO (also called IOB2), BIOES, BMES or BILOU."""
-    if scheme not in _SCHEMES:
-        raise ValueError(f"found {scheme!r}, expected {', '.join(_SCHEMES)}")
-    begin, inside, end, single = _SCHEMES[scheme]
+    if scheme not in TAG_SCHEMES:
+        raise ValueError(f"found {scheme!r}, expected {', '.join(TAG_SCHEMES)}")
+    begin, inside, end, single = TAG_SCHEMES[scheme]
     tag, kind = pl.element(), pl.element().str.slice(2)
     before = tag.shift(1)
     continues = (before == f"{begin}-" + kind) | (before == f"{inside}-" + kind)
@@ -102,7 +103,7 @@ def legal_tags(column: str, scheme: str) -> pl.Expr:
     return pl.col(column).list.eval((shaped & legal).fill_null(False)).list.all() & closed
 
 
-_SCHEMES = {"BIO": ("B", "I", "", ""), "BIOES": tuple("BIES"), "BMES": tuple("BMES"), "BILOU": tuple("BILU")}
+TAG_SCHEMES = {"BIO": ("B", "I", "", ""), "BIOES": tuple("BIES"), "BMES": tuple("BMES"), "BILOU": tuple("BILU")}
 """The letters with which an entity begins, goes on, ends, and stands alone."""
 
 

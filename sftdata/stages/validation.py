@@ -179,11 +179,23 @@ _RAISED = (Exception, pl.exceptions.PanicException)
 def _describe(rule: Rule, rows: pl.DataFrame, row: int) -> str:
     if rule.reason.endswith(":not_nullable") and rule.column is not None:
         return f"{rule.column} is missing" if rows[rule.column][row] is None else f"{rule.column} is NaN"
+    if rule.column is not None and (fault := _explain(rule, rows[row])):
+        return f"{rule.column}: {fault}"
     if rule.column is not None:
         return f"{rule.column}: found {_show(rows[rule.column][row])}, expected {shorten(rule.asks, 60)}"
     names = rows.columns if rule.expression is None else dict.fromkeys(rule.expression.meta.root_names())
     found = ", ".join(f"{name} {_show(rows[name][row])}" for name in names)
     return f"{rule.reason}: found {shorten(found, 300)}; expected {shorten(rule.asks)}"
+
+
+def _explain(rule: Rule, row: pl.DataFrame) -> str | None:
+    """Say which turn, entry or tag of a list is wrong, where one of our own checks says that one is."""
+    if rule.expression is None or rule.column is None or not row.schema[rule.column].is_nested():
+        return None
+    from sftdata.faults import explain
+
+    check = rule.reason.removeprefix(f"{rule.column}:")
+    return explain(check, row[rule.column].to_list()[0], rule.arguments, lambda name: row[name].to_list()[0])
 
 
 def _show(value: Any) -> str:
