@@ -18,7 +18,7 @@ export SFTDATA_ASSETS = $(ASSETS)
 export OMP_WAIT_POLICY = PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint bench models clean
+.PHONY: help quickstart test lint docs package bench models clean
 .DELETE_ON_ERROR:
 
 define heading
@@ -42,7 +42,7 @@ help: ## say what can be made
 	@touch $@
 
 .venv/dev: pyproject.toml .venv/train
-	$(PIP) install -e '.[train,dev]'
+	$(PIP) install -e '.[train,dev,docs]'
 	@touch $@
 
 # The package's folder is found without importing it: the import would need what it depends on.
@@ -94,6 +94,16 @@ lint: .venv/dev ## check format, style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
+docs: .venv/dev ## make the documentation's site in site/; a warning fails
+	rm -rf site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -b html . site
+
+package: .venv/dev ## build the wheel and the source archive into dist/, and check what an index would say of them
+	rm -rf dist
+	$(PIP) install build twine
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+
 bench: .venv/dev ## compare `sftdata` with what people use instead, stage by stage
 	$(BIN)/python tests/real/fetch.py "$(ASSETS)"
 	$(BIN)/python benchmarks/prepare.py
@@ -109,5 +119,5 @@ bench: .venv/dev ## compare `sftdata` with what people use instead, stage by sta
 	$(BIN)/python benchmarks/augment.py
 
 clean: ## remove what runs and tools wrote; .venv and the fetched assets stay
-	rm -rf samples/out samples/models benchmarks/results dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf samples/out samples/models benchmarks/results dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find sftdata tests samples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

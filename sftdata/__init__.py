@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sftdata.stages.balance_frame import balance
     from sftdata.stages.cleaning import clean
     from sftdata.stages.split_frame import split
-    from sftdata.training import evaluate, predict, train
+    from sftdata.training import evaluate, predict, to_torch, train
     from sftdata.validation import validate
 
 _HOMES = {
@@ -46,6 +46,7 @@ _HOMES = {
     "prepare": "sftdata.pipeline",
     "read_manifest": "sftdata.manifest",
     "split": "sftdata.stages.split_frame",
+    "to_torch": "sftdata.training",
     "train": "sftdata.training",
     "validate": "sftdata.validation",
     "verify": "sftdata.shards.verification",
@@ -72,6 +73,7 @@ __all__ = [
     "prepare",
     "read_manifest",
     "split",
+    "to_torch",
     "train",
     "validate",
     "verify",

@@ -36,7 +36,8 @@ class Column(Settings):
     """One column of the source."""
 
     dtype: Literal["str", "int", "float", "bool", "messages", "list[str]", "pairs", "json"] = "str"
-    """`messages` is a list of turns; `pairs` a list of [instruction, response]; `json` any value, kept as written."""
+    """`str`, `int`, `float` and `bool` are what they say, `list[str]` a list of texts, `messages` a list of turns,
+    `pairs` a list of [instruction, response], `json` any value, kept as written."""
     nullable: bool = False
     """Whether the value may be missing."""
     required: bool = True

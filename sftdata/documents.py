@@ -1,7 +1,8 @@
 """Read a YAML document so that every fault in it can be named with its line and key path."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,6 +17,10 @@ class Settings(BaseModel):
     """A frozen group of settings that refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show what somebody set: a recipe has more than a hundred defaults."""
+        return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set)
 
 
 Text = Annotated[str, Field(min_length=1)]
@@ -64,16 +69,42 @@ def read_document(path: Path, model: type[AnySettings], error: type[FaultsError]
     return settings
 
 
+def check_mapping(
+    given: Mapping[str, Any], model: type[AnySettings], error: type[FaultsError], base: Path
+) -> AnySettings:
+    """Check what stands in Python as it would in a document. Paths may be `Path`s, and relative ones start from `base`.
+
+    Raises:
+        FaultsError: of the type `error`, with all faults at once.
+    """
+    data = _as_document(given)
+    try:
+        return model.model_validate(data, context={"base": base})
+    except ValidationError as cause:
+        raise error("what was given", describe_faults(cause, model, data)) from None
+
+
+def _as_document(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {str(key): _as_document(value) for key, value in given.items()}
+    if isinstance(given, list | tuple):
+        return [_as_document(value) for value in given]
+    return os.fspath(given) if isinstance(given, os.PathLike) else given
+
+
 def _read_text(path: Path, error: type[FaultsError]) -> str:
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise error(str(path), ["is no file"])
+            raise error(str(path), ["is no file, but a directory; name a YAML file" if path.is_dir() else "is no file"])
         if size > MAX_BYTES:
             raise error(str(path), [f"has {size:,} bytes, expected at most {MAX_BYTES:,}; is it the right file?"])
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise error(str(path), ["no such file"]) from None
+        beside = [found.name for found in path.parent.glob("*.y*ml")]
+        close = difflib.get_close_matches(path.name, beside, n=1)
+        said = f"; did you mean '{path.with_name(close[0])}'?" if close else ""
+        raise error(str(path), [f"no such file{said}"]) from None
     except (OSError, ValueError) as cause:  # ValueError: bytes that are no UTF-8, or a NUL in the name
         raise error(str(path), [f"cannot be read as UTF-8 text: {cause}"]) from None
 
@@ -113,8 +144,11 @@ def _tell(fault: dict[str, Any], model: type[BaseModel]) -> str:
     return f"{'.'.join(map(str, keys))}: {_explain(fault, model, keys)}"
 
 
-def describe_faults(cause: ValidationError, model: type[BaseModel], root: yaml.Node | None) -> list[str]:
-    """Put each fault that pydantic found into one line: where, what was found, what was expected."""
+def describe_faults(cause: ValidationError, model: type[BaseModel], root: Any) -> list[str]:
+    """Put each fault that pydantic found into one line: where, what was found, what was expected.
+
+    `root` is the document that was read, as YAML's nodes or as Python has it, or None.
+    """
     lines: dict[tuple[int, str], list[str]] = {}
     for fault in cause.errors()[:MOST_FAULTS]:
         keys, line = _locate(root, fault["loc"], fault["type"])
@@ -136,7 +170,8 @@ def _explain(fault: dict[str, Any], model: type[BaseModel], keys: list[Any]) -> 
     if fault["type"] == "extra_forbidden":
         known = _known_keys(model, keys[:-1])
         close = difflib.get_close_matches(str(keys[-1]), known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}" if known else ""
+        told = f"known keys: {', '.join(known)}" if 0 < len(known) < 99 else ""
+        hint = f"did you mean '{close[0]}'?" if close else told
         return f"unknown key; {hint}".rstrip("; ")
     if fault["type"] == "missing":
         return "missing, and it is required"
@@ -169,7 +204,7 @@ def _types_in(annotation: Any) -> list[type]:
     return inside or ([annotation] if isinstance(annotation, type) else [])
 
 
-def _locate(node: yaml.Node | None, location: tuple[Any, ...], fault: str) -> tuple[list[Any], int | None]:
+def _locate(node: Any, location: tuple[Any, ...], fault: str) -> tuple[list[Any], int | None]:
     """Return the keys of `location` that stand in the document, and the line of the last one.
 
     pydantic puts the names of types and validators between them.
@@ -184,7 +219,12 @@ def _locate(node: yaml.Node | None, location: tuple[Any, ...], fault: str) -> tu
     return keys, line
 
 
-def _find(node: yaml.Node | None, key: Any) -> tuple[int, yaml.Node] | None:
+def _find(node: Any, key: Any) -> tuple[int | None, Any] | None:
+    """Return the line and the value of a key in one level of a document; what Python made has no lines."""
+    if isinstance(node, dict) and key in node:
+        return None, node[key]
+    if isinstance(node, list) and isinstance(key, int) and key < len(node):
+        return None, node[key]
     if isinstance(node, yaml.MappingNode):
         return next(((name.start_mark.line + 1, value) for name, value in node.value if name.value == str(key)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):

@@ -8,6 +8,7 @@ import ast
 import inspect
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
@@ -15,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter
 from sftdata.checks import TASK_CHECKS
 from sftdata.recipe import Recipe
 from sftdata.row_checks import ROW_CHECKS
-from sftdata.schema import PARTS, Schema
+from sftdata.schema import PARTS, Schema, schema_directory
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -23,6 +24,9 @@ Kind = Literal["recipe", "schema"]
 """The YAML formats."""
 
 Node = dict[str, Any]
+
+FOLDER = ".sftdata"
+"""Where the JSON Schemas stand beside a recipe that a command wrote."""
 
 
 def make_editor_schema(kind: Kind) -> Node:
@@ -34,6 +38,21 @@ def make_editor_schema(kind: Kind) -> Node:
         _describe(groups[name], found)
     (_complete_recipe if kind == "recipe" else _complete_schema)(groups)
     return {"$schema": DIALECT, "title": f"sftdata {kind}", **_without_titles(made)}
+
+
+def place_editor_schema(document: Path, kind: Kind) -> str:
+    """Put the JSON Schema of a format beside a document, into `.sftdata`; return the line by which editors find it.
+
+    An absolute path into the installed package would be wrong on every other machine, and a URL wrong for every other
+    version. A file that is there already is replaced when it is of another version.
+    """
+    name = f"{kind}.schema.json"
+    content = (schema_directory() / "json" / name).read_bytes()
+    copy = document.parent / FOLDER / name
+    if not copy.is_file() or copy.read_bytes() != content:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)
+    return f"# yaml-language-server: $schema={FOLDER}/{name}"
 
 
 def _models_in(model: type[BaseModel]) -> dict[str, type[BaseModel]]:

@@ -1,15 +1,21 @@
 """Map a pure function over chunks, in order, in this process or in several."""
 
 import os
+import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any, TypeVar
 
 from sftdata.errors import SftdataError
+
+Watch = Callable[[str, int, int], None]
+"""Told the stage, how much of it is done and how much there is: bytes while reading, rows afterwards; 0 of 0 where a
+stage cannot tell."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,10 +26,11 @@ _installed: list[Callable[..., Any]] = []
 
 def map_chunks(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int = 1, threads: int = 1
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Yield `function(item)` for each item, in the order of the items, whatever the number of workers.
 
-    At most two items a worker are under way, so memory stays bounded however long `items` is.
+    At most two items a worker are under way, so memory stays bounded however long `items` is. Close the generator when
+    it is left early: what is under way ends then, and not at some time later.
 
     Args:
         function: pure; with several workers it and its items must pickle.
@@ -36,7 +43,7 @@ def map_chunks(
         return
     if workers == 1:
         with ThreadPoolExecutor(threads) as pool:
-            yield from _in_order(lambda item: pool.submit(function, item), items, threads + 1)
+            yield from _in_order(lambda item: pool.submit(function, item), items, threads + 1, _cancel)
         return
     try:
         yield from _map_in_processes(function, items, workers)
@@ -46,11 +53,28 @@ def map_chunks(
 
 def _map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     # spawn: polars and tokenizers run threads, and a forked child of a threaded process can deadlock
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_install, initargs=(function,)) as pool:
-        yield from _in_order(lambda item: pool.submit(_call, item), items, 2 * workers)
+    context = get_context("spawn")
+    alive, held = context.Pipe(duplex=False)
+    with alive, held, ProcessPoolExecutor(workers, context, initializer=_install, initargs=(function, alive)) as pool:
+        # nobody wants what the workers are at when this ends early: they end, too, and not when they are done
+        yield from _in_order(lambda item: _submit(pool, item), items, 2 * workers, lambda pending: held.close())
 
 
-def _in_order(submit: Callable[[Item], "Future[Result]"], items: Iterable[Item], most: int) -> Iterator[Result]:
+def _submit(pool: ProcessPoolExecutor, item: Any) -> "Future[Any]":
+    """Hand an item to a worker. Ctrl-C reaches all processes of a terminal; workers, started here, leave it to us."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_call, item)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _in_order(
+    submit: Callable[[Item], "Future[Result]"],
+    items: Iterable[Item],
+    most: int,
+    give_up: Callable[["deque[Future[Result]]"], None],
+) -> Iterator[Result]:
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -59,25 +83,28 @@ def _in_order(submit: Callable[[Item], "Future[Result]"], items: Iterable[Item],
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
+    except BaseException:
+        give_up(pending)
+        raise
 
 
-def _install(function: Callable[..., Any]) -> None:
+def _cancel(pending: "deque[Future[Any]]") -> None:
+    for future in pending:
+        future.cancel()
+
+
+def _install(function: Callable[..., Any], alive: Connection) -> None:
     _installed.append(function)
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """End this worker as soon as the process that started it is gone; nothing else tells a worker of a kill.
+def _end_with_parent(alive: Connection) -> None:
+    """End this worker once the process that started it holds the other end no more: it is gone, or wants no result.
 
     A worker that lived on would keep its memory, and might write its last chunk among the files of the next run.
     """
-    parent = parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
+    alive.poll(None)
+    os._exit(1)
 
 
 def _call(item: Any) -> Any:

@@ -4,6 +4,7 @@
     ├── UsageError           wrong use: exit code 2
     │   ├── RecipeError      faults in a recipe, all at once
     │   ├── SchemaError      faults in a schema, all at once
+    │   ├── ConfigurationError  faults in what another program is told, all at once
     │   ├── SourceError      a source that is missing or cannot be read at all
     │   ├── TokenizerError   a tokenizer or chat template that is missing or unfit
     │   ├── OutputError      an output directory that is not ours to write
@@ -55,6 +56,12 @@ class RecipeError(FaultsError):
     """A recipe does not say what it must, or says what no recipe may."""
 
     kind = "recipe"
+
+
+class ConfigurationError(FaultsError):
+    """A configuration of another program is not one, or says what it cannot mean."""
+
+    kind = "configuration"
 
 
 class SchemaError(FaultsError):
@@ -139,6 +146,20 @@ class VerificationError(DataError):
     """A prepared dataset is unfinished, damaged, or not one of ours."""
 
 
+class Stopped(KeyboardInterrupt):
+    """Somebody stopped the command by Ctrl-C or another signal. No fault: what catches faults lets it pass.
+
+    Attributes:
+        signal_number: of the signal.
+    """
+
+    def __init__(self, how_to_go_on: str = "", *, signal_number: int = 2) -> None:
+        self.signal_number = signal_number
+        super().__init__(*[how_to_go_on] * bool(how_to_go_on))
+
+
 def make_printable(message: str) -> str:
     """Spell out control characters, which could steer the terminal when data or file names hold them."""
+    if message.isprintable():
+        return message
     return "".join(sign if sign == "\n" or sign.isprintable() else ascii(sign)[1:-1] for sign in message)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -148,14 +148,16 @@ def write_examples(
 ) -> Written:
     """Make the examples of every chunk and append them to their splits; `watch` is told how many rows are done."""
     used = [name for place, name in enumerate(second.names) if (selection.parts == place).any()]
-    written = Written(VocabularyUse(second.tokenization.tokenizer.vocab_size))
+    tokenizer = second.tokenization.tokenizer
+    written = Written(VocabularyUse(tokenizer.vocab_size, tokenizer.unknown_id))
     rejected, seen, done = [no_rejections()], np.zeros(0, dtype=np.uint64), 0
     with ExitStack() as files:
         writers = {
             name: files.enter_context(SplitWriter(work, name, second.tokenization.task, second.schema, shard_size))
             for name in used
         }
-        for made in map_chunks(partial(make_examples, second=second), _place(chunks, selection), workers, THREADS):
+        making = map_chunks(partial(make_examples, second=second), _place(chunks, selection), workers, THREADS)
+        for made in files.enter_context(closing(making)):
             examples, seen = _drop_seen(made, second.names[0], seen, written)
             for name, found in examples.items():
                 counts = writers[name].write(found.batch)

@@ -1,6 +1,7 @@
 """Fit the tokenizer that a recipe asks for, once it is known which rows are for training; no other row is seen."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -89,8 +90,9 @@ def fit_on_training_rows(
     from sftdata.tokenizers.training import fit_tokenizer
 
     digest = partial(_digest, tokenization=tokenization, settings=settings, segmenter=segmenter)
-    digests = map_chunks(digest, _training_rows(chunks, selection, watch), workers)
-    return replace(tokenization, tokenizer=fit_tokenizer(tokenization.tokenizer, settings, tokenization.task, digests))
+    with closing(map_chunks(digest, _training_rows(chunks, selection, watch), workers)) as digests:
+        tokenizer = fit_tokenizer(tokenization.tokenizer, settings, tokenization.task, digests)
+    return replace(tokenization, tokenizer=tokenizer)
 
 
 def _training_rows(

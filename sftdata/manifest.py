@@ -112,6 +112,18 @@ class Manifest(_Record):
     files: dict[str, str]
     """Digests of the other files of the dataset, by name."""
 
+    def __repr__(self) -> str:
+        rows = self.rows
+        added = f" + {rows.augmented:,} augmented" if rows.augmented else ""
+        flow = f"{rows.written:,} written + {rows.rejected:,} rejected + {rows.duplicates:,} duplicates"
+        splits = [
+            f"  {name:<10} {split.rows:>10,} rows  {split.tokens:>12,} tokens  {split.trained_tokens:>12,} trained"
+            for name, split in self.splits.items()
+        ]
+        return "\n".join([f"{self.task}: {rows.read:,} read{added} = {flow}", *splits])
+
+    __str__ = __repr__
+
     def to_json(self) -> str:
         """Return the document as it stands on disk."""
         return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"

@@ -1,6 +1,7 @@
 """prepare(): the whole flow from sources to shards, readable on one screen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 
 import sftdata
 from sftdata.duplicates.samples import describe_duplicates
+from sftdata.engine import Watch
 from sftdata.errors import NothingToWrite, RecipeError
 from sftdata.examples import SecondPass, Written, write_examples
 from sftdata.fitting import begin_own_tokenizer, fit_on_training_rows
 from sftdata.ledger import Ledger
 from sftdata.manifest import InputFile, Manifest, TokenizerRecord, digest_file, digest_text
-from sftdata.recipe import Recipe
+from sftdata.recipe import AnyRecipe, Recipe, load_recipe
 from sftdata.records import Task
 from sftdata.rejections import describe_rejected, describe_repeated, merge_rejected, write_rejected
 from sftdata.report.page import add_report
@@ -26,7 +28,7 @@ from sftdata.settings.cleaning import PERSONAL, CleanSettings
 from sftdata.shards.directory import open_output, publish
 from sftdata.shards.index import INDEX_NAME
 from sftdata.shards.layout import dataset_dict_file
-from sftdata.sources import digest_of, find_sources, size_of
+from sftdata.sources import digest_of, expected_bytes, find_sources, size_of
 from sftdata.sources.source import Source
 from sftdata.sources.sql import anonymize
 from sftdata.spilling import FirstPass, Report, Spilled, spill
@@ -57,17 +59,18 @@ PROOF_CHUNKS = 16
 MEASURED_TEXTS = 1000
 """About so many of them tell how many characters a token stands for."""
 
-Watch = Callable[[str, int, int], None]
-"""Told the stage, how much of it is done and how much there is: bytes while reading, rows afterwards."""
-
 
 def prepare(
-    recipe: Recipe, *, out: Path | None = None, workers: int = 1, watch: Watch = lambda stage, done, total: None
+    recipe: AnyRecipe,
+    *,
+    out: str | Path | None = None,
+    workers: int = 1,
+    watch: Watch = lambda stage, done, total: None,
 ) -> Manifest:
     """Turn the recipe's sources into tokenised Arrow shards, and return the manifest.
 
     Args:
-        recipe: what to read and how.
+        recipe: what to read and how: a recipe file, a mapping with its keys, or what `load_recipe` made of one.
         out: where to write instead of the recipe's `output.dir`.
         workers: processes to use; the bytes written do not depend on it.
         watch: told about progress.
@@ -76,25 +79,25 @@ def prepare(
         UsageError: when recipe, schema, sources, tokenizer or output directory are wrong.
         DataError: when too many rows are rejected or none is left.
     """
+    recipe = load_recipe(recipe)
     schema = load_schema(recipe.schema_name, recipe.base)
     sources = find_sources(recipe.sources, recipe.base)
     tokenization = start_tokenization(recipe, schema)
-    with open_output(out or recipe.resolve(recipe.output.dir)) as work:
+    with open_output(Path(out) if out else recipe.resolve(recipe.output.dir)) as work:
         ledger, rejected_file = Ledger(), work / "rejected.jsonl"
         first, second = start_passes(recipe, schema, tokenization, work / "rows")
         chunks, uniqueness, cleaning = screen_sources(sources, first, rejected_file, ledger, workers, watch)
         require_records(ledger.read, [source.name for source in sources])
         chunks = drop_repeated(chunks, uniqueness, sources, schema, rejected_file, ledger)
         ledger.check_limit(recipe.max_rejected, str(rejected_file))
-        watch("find duplicates and split", 0, 1)
-        selection = select_rows(chunks, recipe, first.comparison, work / "duplicates")
-        watch("find duplicates and split", 1, 1)
+        selection = select_rows(chunks, recipe, first.comparison, work / "duplicates", watch)
         append_rejected(rejected_file, selection.rejected, sources, ledger)
         ledger.duplicates = len(selection.duplicates)
         ledger.check_limit(recipe.max_rejected, str(rejected_file))
         tokenization = replace(tokenization, has_turn_weights=any(chunk.has_turn_weights for chunk in chunks))
         segmenter, told = load_segmenter(recipe), lambda done: watch("fit the tokenizer", done, len(selection.parts))
         tokenization = fit_on_training_rows(tokenization, chunks, selection, segmenter, workers, told)
+        watch("prove the tokenizer", 0, 0)
         tokenization, proof, fit = prove_backend(replace(tokenization, label_names=selection.labels), recipe, chunks)
         second = replace(second, tokenization=tokenization, names=selection.names, taken=find_taken(chunks, second))
         size, told = recipe.output.shard_size, lambda done: watch("tokenize and write", done, len(selection.parts))
@@ -104,6 +107,7 @@ def prepare(
         ledger.written, ledger.augmented = sum(split.rows for split in written.splits.values()), written.copies
         if not ledger.written:
             raise NothingToWrite(f"every row was rejected while tokenising; see {rejected_file}")
+        watch("describe and report", 0, 0)
         files = write_extras(work, tokenization, selection, written)
         manifest = describe(
             recipe, sources, chunks, ledger, tokenization, proof, fit, selection, written, cleaning, files
@@ -205,10 +209,11 @@ def screen_sources(
 ) -> tuple[list[Spilled], Uniqueness, list[Report]]:
     """Take everything through the first pass; kept rows go to files, rejected ones to `rejected.jsonl`."""
     first.folder.mkdir()
-    total = sum(map(size_of, sources))
+    stage, total = "read, check and clean" if first.cleaner else "read and validate", sum(map(expected_bytes, sources))
     chunks, reports, uniqueness, done = [], [], Uniqueness(), 0
-    with rejected_file.open("w", encoding="utf-8") as file:
-        for screened, spilled, report in spill(sources, first, workers):
+    watch(stage, 0, total)
+    with rejected_file.open("w", encoding="utf-8") as file, closing(spill(sources, first, workers)) as screening:
+        for screened, spilled, report in screening:
             ledger.read += screened.read
             ledger.add_rejected((row["stage"], row["reason"]) for row in screened.rejected)
             write_rejected(file, screened.rejected)
@@ -216,7 +221,7 @@ def screen_sources(
             chunks.append(spilled)
             reports.append(report)
             done += screened.bytes
-            watch("read, check and clean" if first.cleaner else "read and validate", done, total)
+            watch(stage, done, total)
     return chunks, uniqueness, reports
 
 

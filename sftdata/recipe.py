@@ -1,11 +1,12 @@
 """The recipe: one frozen model of the whole run, read from one YAML file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
-from sftdata.documents import Settings, Text, read_document
+from sftdata.documents import Settings, Text, check_mapping, read_document
 from sftdata.errors import RecipeError
 from sftdata.functions import split_function
 from sftdata.records import Task
@@ -186,15 +187,32 @@ def _find_own_faults(own: TrainTokenizerSettings, task: Task | None, clean: Clea
     return faults
 
 
-def load_recipe(path: str | Path) -> Recipe:
-    """Read a recipe file.
+AnyRecipe = Recipe | Mapping[str, Any] | str | Path
+"""A recipe, or what `load_recipe` makes one of."""
+
+
+def load_recipe(recipe: AnyRecipe, base: str | Path | None = None) -> Recipe:
+    """Read a recipe file, or check a mapping that says what such a file does.
+
+    Args:
+        recipe: a path; a mapping with the keys of the YAML; or a recipe, which is returned as it is.
+        base: where the relative paths in a mapping start from: the working directory when it is not given.
 
     Raises:
-        RecipeError: with all faults of the file at once.
+        RecipeError: with all faults at once.
     """
-    recipe = read_document(Path(path), Recipe, RecipeError)
-    recipe._base = Path(path).parent
-    return recipe
+    if isinstance(recipe, Recipe):
+        return recipe
+    if not isinstance(recipe, Mapping | str | Path):
+        raise RecipeError(
+            "what was given", [f"found {type(recipe).__name__}, expected a file, a mapping of its keys, or a recipe"]
+        )
+    if isinstance(recipe, Mapping):
+        loaded, folder = check_mapping(recipe, Recipe, RecipeError, Path(base or "")), Path(base or "")
+    else:
+        loaded, folder = read_document(Path(recipe), Recipe, RecipeError), Path(recipe).parent
+    loaded._base = folder
+    return loaded
 
 
 def local_or_hub(base: Path, name: str) -> str:

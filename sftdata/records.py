@@ -18,7 +18,12 @@ IGNORE_INDEX = -100
 
 
 class Task(StrEnum):
-    """What a model learns from a row."""
+    """What a model learns from a row.
+
+    `text_classification`: one label of a text; `multilabel`: any number of them; `regression`: a number;
+    `token_classification`: a tag for each word; `seq2seq`: a target text from a source text; `causal_lm`: the responses
+    of a conversation.
+    """
 
     TEXT_CLASSIFICATION = "text_classification"
     MULTILABEL = "multilabel"

@@ -17,6 +17,8 @@ from sftdata.errors import SchemaError
 from sftdata.functions import find_named
 from sftdata.records import RAW_PROVENANCE, Task, shorten
 from sftdata.rules import Rule, fault_of, folder_of, make_row_rule, make_rule, weight_rule
+from sftdata.shipped import list_schemas
+from sftdata.shipped import schema_directory as schema_directory
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -240,12 +242,6 @@ def _part_faults(part: str, name: str, columns: dict[str, Column]) -> Iterator[s
         yield f"{part}: every row needs one, so column '{name}' must be required and not nullable"
 
 
-def schema_directory() -> Path:
-    """Return the directory of the schemas that ship: beside the package in a checkout, inside it once installed."""
-    installed = Path(__file__).parent / "schemas"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "schemas"
-
-
 def read_schema(given: Any, base: Path = Path()) -> Schema:
     """Return a schema: one that is one already, or from a pandera object, a file, or the name of one that ships.
 
@@ -310,8 +306,8 @@ def load_schema(name: str | Path, base: Path = Path()) -> Schema:
     shipped = schema_directory() / f"{name}.yaml"
     if shipped.is_file() and shipped.parent == schema_directory():
         return read_document(shipped, Schema, SchemaError)
-    known = ", ".join(sorted(found.stem for found in schema_directory().glob("*.yaml")))
-    raise SchemaError(str(name), [f"no such file, and no schema of that name ships; those that do: {known}"])
+    why = f"no such file, and no schema of that name ships; {hint(str(name), list_schemas())}"
+    raise SchemaError(str(name), [why])
 
 
 def _title(given: Any) -> str:

@@ -1,6 +1,6 @@
 """Read all sources and check their rows, one chunk at a time."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -43,7 +43,7 @@ class Screened:
     keys: Keys | None
 
 
-def screen(sources: Iterable[Source], schema: Schema, workers: int = 1) -> Iterator[Screened]:
+def screen(sources: Iterable[Source], schema: Schema, workers: int = 1) -> Generator[Screened]:
     """Read all sources and check their rows, in order."""
     return map_chunks(partial(_screen_chunk, schema=schema), all_chunks(sources), workers, THREADS)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sftdata.duplicates.crossing import audit_rows, find_crossing
 from sftdata.duplicates.finding import DUPLICATES, find_duplicates
 from sftdata.duplicates.spill import Chunk
+from sftdata.engine import Watch
 from sftdata.errors import LeakError, NothingToWrite, RecipeError
 from sftdata.ledger import UNDERSAMPLED
 from sftdata.recipe import Recipe
@@ -57,7 +58,13 @@ class Selection:
     balance: dict[str, Any] | None = None
 
 
-def select_rows(chunks: Sequence[Spilled], recipe: Recipe, comparison: Comparison | None, folder: Path) -> Selection:
+def select_rows(
+    chunks: Sequence[Spilled],
+    recipe: Recipe,
+    comparison: Comparison | None,
+    folder: Path,
+    watch: Watch = lambda stage, done, total: None,
+) -> Selection:
     """Drop duplicates, divide what is left, and balance the training part.
 
     Args:
@@ -65,6 +72,7 @@ def select_rows(chunks: Sequence[Spilled], recipe: Recipe, comparison: Compariso
         recipe: what is wished.
         comparison: how duplicates are found; None when nobody needs to know.
         folder: for files, which the caller removes.
+        watch: told about progress.
 
     Raises:
         RecipeError: when the split asks for more rows than there are.
@@ -75,12 +83,14 @@ def select_rows(chunks: Sequence[Spilled], recipe: Recipe, comparison: Compariso
     kept, duplicates, rejected = np.ones(len(slim), np.bool_), pl.DataFrame(schema=DUPLICATES), no_rejections()
     if comparison:
         signed = [Chunk(chunk.signed, chunk.rows) for chunk in chunks]
-        found = find_duplicates(signed, comparison, recipe.deduplicate, _make(folder / "search"))
+        tell = partial(watch, "find duplicates")
+        found = find_duplicates(signed, comparison, recipe.deduplicate, _make(folder / "search"), tell)
         kept, duplicates, rejected = found.kept, found.duplicates, found.rejected
         slim = slim.filter(pl.Series(kept)).with_columns(pl.Series("cluster", found.cluster))
     if not len(slim):
         raise NothingToWrite("every row was rejected; nothing is left to split")
-    assignment, crossing = _split(slim, chunks, kept, recipe.split, comparison, folder)
+    tell = partial(watch, "split and audit")
+    assignment, crossing = _split(slim, chunks, kept, recipe.split, comparison, folder, tell)
     of_train = slim.filter(pl.Series(assignment.parts == 0))
     has_tags, trained = recipe.task == Task.TOKEN_CLASSIFICATION, _spread(assignment.parts == 0, kept, False)
     labels = _find_tags(chunks, trained) if has_tags else _find_labels(of_train)
@@ -139,9 +149,11 @@ def _split(
     settings: SplitSettings,
     comparison: Comparison | None,
     folder: Path,
+    watch: Callable[[int, int], None],
 ) -> tuple[Assignment, dict[str, int | None]]:
     """Divide rows, and have the result audited; what the audit ties together is put together, and divided again."""
     for number in range(ROUNDS):
+        watch(0, 0)
         try:
             assignment = split_slim(slim, settings)
         except ValueError as cause:
@@ -152,7 +164,7 @@ def _split(
         parts, fold = assignment.parts, assignment.fold
         sides = parts if fold is None else np.where(fold < 0, -parts, fold)  # a fold is a side of its own
         audited = [Chunk(partial(_audit, read, comparison), read) for read in _reads(chunks, kept)]
-        crossing = find_crossing(audited, sides, comparison, _make(folder / f"audit-{number}"))
+        crossing = find_crossing(audited, sides, comparison, _make(folder / f"audit-{number}"), watch)
         near = crossing.near if comparison.near else None
         counts = {**groups, "exact_duplicates": crossing.exact, "near_duplicates": near}
         if not any(counts.values()):

@@ -3,7 +3,7 @@
 Cleaning and augmentation are imported where they are used, for most recipes want neither.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -117,9 +117,16 @@ class FirstPass:
         return text_fields(self.task, has_pairs=self.schema.has_pairs)
 
 
-def spill(sources: Iterable[Source], first: FirstPass, workers: int = 1) -> Iterator[tuple[Screened, Spilled, Report]]:
+def spill(sources: Iterable[Source], first: FirstPass, workers: int = 1) -> Generator[tuple[Screened, Spilled, Report]]:
     """Take all sources through the first pass, in order, and keep the rows in files, so that memory stays bounded."""
-    return map_chunks(partial(_spill_chunk, first=first), all_chunks(sources), workers, THREADS)
+    return spill_chunks(all_chunks(sources), first, workers)
+
+
+def spill_chunks(
+    chunks: Iterable[Chunk], first: FirstPass, workers: int = 1
+) -> Generator[tuple[Screened, Spilled, Report]]:
+    """Take some chunks through the first pass, as `spill` does with all."""
+    return map_chunks(partial(_spill_chunk, first=first), chunks, workers, THREADS)
 
 
 def _spill_chunk(chunk: Chunk, first: FirstPass) -> tuple[Screened, Spilled, Report]:

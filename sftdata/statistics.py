@@ -88,18 +88,31 @@ class SplitCounts:
 
 
 class VocabularyUse:
-    """Which ids stand in the examples that are counted."""
+    """Which ids stand in the examples that are counted.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: of the vocabulary.
+        unknown: the id that stands for what the vocabulary has not, if there is one.
+    """
+
+    def __init__(self, size: int, unknown: int | None = None) -> None:
         self._seen = np.zeros(size, dtype=np.bool_)
+        self._unknown, self._unknown_tokens, self._tokens = unknown, 0, 0
 
     def add(self, examples: pa.RecordBatch) -> None:
         """Note the ids of examples."""
-        self._seen[to_numpy(examples["input_ids"].flatten())] = True
+        ids = to_numpy(examples["input_ids"].flatten())
+        self._seen[ids] = True
+        self._tokens += len(ids)
+        if self._unknown is not None:
+            self._unknown_tokens += int((ids == self._unknown).sum())
 
-    def describe(self) -> dict[str, int]:
-        """Return how many ids there are, and how many no example has."""
-        return {"size": len(self._seen), "never_used": int((~self._seen).sum())}
+    def describe(self) -> dict[str, int | float]:
+        """Return how many ids there are, how many no example has, and which share of the tokens is unknown."""
+        told: dict[str, int | float] = {"size": len(self._seen), "never_used": int((~self._seen).sum())}
+        if self._unknown is not None:
+            told["unknown"] = round(self._unknown_tokens / max(1, self._tokens), 4)
+        return told
 
 
 def characters_per_token(texts: pl.Series, lengths: Ints) -> dict[str, dict[str, float | int]]:

@@ -1,21 +1,26 @@
-"""Validate files against a schema: every row, every reason, nothing written but the rejected rows if asked."""
+"""Validate files or a frame against a schema: every row, every reason; only rejected rows are written, if asked."""
 
+import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
-from sftdata.errors import NothingToWrite, OutputError
+from sftdata.engine import Watch
+from sftdata.errors import NothingToWrite, OutputError, SourceError
 from sftdata.ledger import check_limit
+from sftdata.records import RAW_PROVENANCE
 from sftdata.rejections import Rejected, describe_repeated, file_aside, merge_rejected, write_rejected
-from sftdata.schema import read_schema
-from sftdata.screening import Screened, screen
+from sftdata.schema import Schema, read_schema
+from sftdata.screening import Screened, all_chunks, check_chunk, screen
 from sftdata.settings.sources import SourceSettings
-from sftdata.sources import find_sources
+from sftdata.sources import expected_bytes, find_sources, frame
 from sftdata.sources.source import Source
 from sftdata.uniqueness import Uniqueness
 
@@ -23,9 +28,9 @@ EXAMPLES = 10
 """Rejected rows that a report keeps to show."""
 
 
-@dataclass
+@dataclass(repr=False)
 class ValidationReport:
-    """What validation found.
+    """What validation found. `accepted_rows` and `rejected_rows` are the rows themselves.
 
     Attributes:
         rows: records read.
@@ -44,6 +49,39 @@ class ValidationReport:
     files: dict[str, dict[str, int]] = field(default_factory=dict)
     found: dict[str, dict[str, str]] = field(default_factory=dict)
     examples: list[Rejected] = field(default_factory=list)
+    _judged: "Judged | None" = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        reasons = [f"{count:>8,}  {reason}" for reason, count in self.reasons.most_common()]
+        return "\n".join([f"{self.rows:,} rows: {self.accepted:,} accepted, {self.rejected:,} rejected", *reasons])
+
+    @cached_property
+    def accepted_rows(self) -> Any:
+        """The rows that satisfy the schema, in order.
+
+        Of a frame its own rows, all columns, as a frame of its kind (pyarrow where that is not polars, pandas or
+        pyarrow). Of files a polars DataFrame with the schema's columns; they are read again, into memory.
+
+        Raises:
+            SourceError: a file was changed since it was validated.
+        """
+        return self._judge().take_accepted(self.rejected_rows)
+
+    @cached_property
+    def rejected_rows(self) -> pl.DataFrame:
+        """The rows that do not: `source`, `record` (from 1), `reason`, `reasons`, `detail` and `original` (JSON).
+
+        The sources are judged again, so that a report of files stays small however many rows are rejected.
+
+        Raises:
+            SourceError: a file was changed since it was validated.
+        """
+        return self._judge().take_rejected(self.rejected)
+
+    def _judge(self) -> "Judged":
+        if self._judged is None:
+            raise ValueError("this report was made without sources, expected one that `validate` returned")
+        return self._judged
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's document."""
@@ -80,45 +118,115 @@ class ValidationReport:
             self.examples.append(row)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a report was made from, so that its rows can be had.
+
+    Attributes:
+        sources: where rows come from.
+        schema: what they were checked against.
+        frame: what the caller gave, where that is a frame.
+    """
+
+    sources: Sequence[Source]
+    schema: Schema
+    frame: Any = None
+
+    def take_rejected(self, expected: int) -> pl.DataFrame:
+        """Judge the rows again and keep those that are rejected."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "rejected.jsonl"
+            found = _validate(self, path, workers=1, watch=lambda stage, done, total: None)
+            with path.open(encoding="utf-8") as lines:
+                rows = [_as_row(json.loads(line)) for line in lines]
+        if found.rejected != expected:
+            raise SourceError(f"{found.rejected} rows are rejected now, {expected} were before: a source was changed")
+        return pl.DataFrame(rows, schema=_REJECTED)
+
+    def take_accepted(self, rejected: pl.DataFrame) -> Any:
+        """Return the rows that are not among the rejected."""
+        if self.frame is not None:
+            bad = rejected["record"] - 1
+            return frame.drop_rows(self.frame, self.sources[0].frame, bad)
+        lost = rejected.select(pl.col("source").alias("@source"), pl.col("record").alias("@record"))
+        parts = [check_chunk(chunk, self.schema)[0] for chunk in all_chunks(self.sources)]
+        kept = pl.concat(parts).join(lost, on=["@source", "@record"], how="anti", maintain_order="left")
+        return kept.drop([name for name in RAW_PROVENANCE if name in kept.columns])
+
+
+_Named = str | Path | SourceSettings
+
+_REJECTED = {
+    "source": pl.String(),
+    "record": pl.Int64(),
+    "reason": pl.String(),
+    "reasons": pl.List(pl.String),
+    "detail": pl.String(),
+    "original": pl.String(),
+}
+
+
+def _as_row(line: Rejected) -> dict[str, Any]:
+    original = json.dumps(line["original"], ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    return {name: original if name == "original" else line[name] for name in _REJECTED}
+
+
 def validate(
-    files: Sequence[str | Path | SourceSettings],
+    data: Any,
     schema: Any,
     *,
-    rejected: Path | None = None,
+    rejected: str | Path | None = None,
     workers: int = 1,
-    watch: Callable[[int], None] = lambda read: None,
+    watch: Watch = lambda stage, done, total: None,
 ) -> ValidationReport:
-    """Check every row of `files`.
+    """Check every row of files or of a frame.
 
     Args:
-        files: paths, globs or directories; or settings that say more about a source.
+        data: a path, glob or directory, or a list of them; in place of a path settings that say more about a source.
+            Or a frame: of polars, pandas, pyarrow, `datasets`, or anything else that gives Arrow.
         schema: a schema, a schema file, the name of one that ships, `module:name` of a schema or model of
             `pandera.polars`, or such an object itself.
         rejected: where rejected rows go, one JSON line each; written aside and renamed.
         workers: processes to use.
-        watch: called with the number of rows of each chunk.
+        watch: told about progress.
 
     Raises:
         SchemaError: when the schema is faulty.
-        SourceError: when a file is missing or cannot be read.
-        OutputError: when `rejected` cannot be written, or is one of `files`.
+        SourceError: when a file is missing or cannot be read, or `data` is neither files nor a frame.
+        OutputError: when `rejected` cannot be written, or is one of the files.
         NothingToWrite: when there is no record at all.
     """
     judge = read_schema(schema)
-    sources = find_sources([f if isinstance(f, SourceSettings) else SourceSettings(path=str(f)) for f in files])
+    if isinstance(data, _Named):
+        data = [data]
+    if isinstance(data, Sequence) and all(isinstance(one, _Named) for one in data):
+        settings = [one if isinstance(one, SourceSettings) else SourceSettings(path=str(one)) for one in data]
+        judged = Judged(find_sources(settings), judge)
+    else:
+        judged = Judged([frame.make_source(data)], judge, data)
+    report = _validate(judged, Path(rejected) if rejected else None, workers, watch)
+    report._judged = judged
+    return report
+
+
+def _validate(judged: Judged, rejected: Path | None, workers: int, watch: Watch) -> ValidationReport:
+    sources, judge = judged.sources, judged.schema
     report = ValidationReport(
         files={source.name: dict.fromkeys(("rows", "accepted", "rejected"), 0) for source in sources}
     )
     refuse_overwriting(rejected, sources)
-    uniqueness = Uniqueness()
+    uniqueness, done, total = Uniqueness(), 0, sum(map(expected_bytes, sources))
+    watch("validate", 0, total)
     with file_aside(rejected) if rejected else nullcontext() as aside:
-        with aside.open("w", encoding="utf-8") if aside else nullcontext() as lines:
-            for screened in screen(sources, judge, workers):
+        writing = aside.open("w", encoding="utf-8") if aside else nullcontext()
+        with writing as lines, closing(screen(sources, judge, workers)) as screening:
+            for screened in screening:
                 report.add(screened)
                 uniqueness.add(screened.source, screened.keys)
                 if lines:
                     write_rejected(lines, screened.rejected)
-                watch(screened.read)
+                done += screened.bytes
+                watch("validate", done, total)
         require_records(report.rows, list(report.files))
         repeated = uniqueness.find_repeated()
         if len(repeated):

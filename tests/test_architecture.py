@@ -16,8 +16,8 @@ FILES = {
 }
 
 LAYERS = [
-    {"arrays", "errors", "records"},
-    {"checks", "row_checks", "documents", "functions", "manifest", "statistics"},
+    {"arrays", "errors", "records", "shipped"},
+    {"checks", "faults", "row_checks", "documents", "functions", "manifest", "statistics"},
     {"rules", "expressions", "pandera_schemas"},
     {"column", "settings", "recipe", "schema", "ledger", "engine", "plan"},
     {"tokenizers", "shards", "sources", "text"},
@@ -25,7 +25,8 @@ LAYERS = [
     {"rejections", "uniqueness", "duplicates"},
     {"screening", "validation", "spilling", "augmentation", "evaluation_texts"},
     {"selection", "examples", "fitting"},
-    {"pipeline", "report", "training", "interchange", "proposal", "editor_schemas"},
+    {"pipeline", "trial", "forecast", "report", "training", "interchange", "proposal", "conversion", "editor_schemas"},
+    {"view"},
     {"cli", ""},
     {"__main__"},
 ]

@@ -18,6 +18,7 @@ COMMANDS = [
     "verify",
     "inspect",
     "report",
+    "view",
     "export",
     "train",
     "evaluate",

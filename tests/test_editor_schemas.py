@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -11,7 +12,8 @@ import yaml
 from examples import make_texts, write_jsonl
 
 from sftdata.checks import TASK_CHECKS
-from sftdata.editor_schemas import make_editor_schema
+from sftdata.editor_schemas import make_editor_schema as make
+from sftdata.editor_schemas import place_editor_schema
 from sftdata.errors import RecipeError, SchemaError
 from sftdata.proposal import init
 from sftdata.recipe import load_recipe
@@ -40,6 +42,11 @@ columns:
 parts: {text: text, label: label}
 """
 GOOD = {"recipe": RECIPE, "schema": SCHEMA}
+
+
+@cache
+def make_editor_schema(kind):
+    return make(kind)
 
 
 def faults(kind, document):
@@ -104,6 +111,54 @@ def test_every_key_of_the_formats_is_described(kind):
     keys = [(name, node) for group in groups for name, node in group.get("properties", {}).items()]
     assert len(keys) > 15
     assert [name for name, node in keys if not node.get("description")] == []
+
+
+def nodes_in(node):
+    """Yield a node and all that stand in it."""
+    yield node
+    inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for part in inside:
+        yield from nodes_in(part)
+
+
+def properties(kind):
+    """Yield each key of a format, at any depth, with its name and what it may be."""
+    made = make_editor_schema(kind)
+    for group, node in {kind: made, **made["$defs"]}.items():
+        for name, inner in node.get("properties", {}).items():
+            yield f"{group}.{name}", inner
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_choice_is_explained_where_it_is_made(kind):
+    chosen = [
+        (name, str(value), node["description"])
+        for name, node in properties(kind)
+        for part in nodes_in({key: value for key, value in node.items() if key != "properties"})
+        if isinstance(part, dict)
+        for value in (*part.get("enum", ()), *([part["const"]] if isinstance(part.get("const"), str) else ()))
+    ]
+    assert len(chosen) >= (60 if kind == "recipe" else 8)
+    assert [(name, value) for name, value, text in chosen if value not in text] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_group_is_described_and_the_tasks_are_explained(kind):
+    groups = make_editor_schema(kind)["$defs"]
+    assert [name for name, node in groups.items() if not node.get("description")] in ([], ["JsonValue"])
+    assert all(task in groups["Task"]["description"] for task in groups["Task"]["enum"])
+
+
+def test_every_number_of_a_recipe_has_a_bound():
+    bounds = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+    numbers = [
+        (name, {**node, **part})
+        for name, node in properties("recipe")
+        for part in nodes_in(node)
+        if isinstance(part, dict) and part.get("type") in ("number", "integer") and not name.endswith(".seed")
+    ]
+    assert len(numbers) > 60
+    assert {name for name, part in numbers if not bounds & part.keys()} == set()
 
 
 def test_every_check_is_there_with_its_description():
@@ -211,3 +266,20 @@ def test_what_init_writes_is_good(tmp_path):
     written = init(str(write_jsonl(tmp_path / "data.jsonl", make_texts(60))), tmp_path / "made.yaml")
     for kind, path in (("recipe", written.recipe), ("schema", written.schema)):
         assert faults(kind, yaml.safe_load(path.read_text(encoding="utf-8"))) == []
+
+
+def test_the_schema_is_put_beside_a_document_and_kept_up_to_date(tmp_path):
+    line = place_editor_schema(tmp_path / "below" / "recipe.yaml", "recipe")
+    copy = tmp_path / "below" / line.partition("$schema=")[2]
+    assert json.loads(copy.read_text(encoding="utf-8")) == make_editor_schema("recipe")
+    copy.write_text("of another version", encoding="utf-8")
+    assert place_editor_schema(tmp_path / "below" / "recipe.yaml", "recipe") == line
+    assert json.loads(copy.read_text(encoding="utf-8")) == make_editor_schema("recipe")
+
+
+def test_what_init_writes_names_a_schema_that_is_there(tmp_path):
+    written = init(str(write_jsonl(tmp_path / "data.jsonl", make_texts(60))), tmp_path / "made.yaml")
+    for path in (written.recipe, written.schema):
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        assert first.startswith("# yaml-language-server: $schema=")
+        assert (tmp_path / first.partition("=")[2]).is_file()

@@ -195,19 +195,28 @@ def test_parquet_csv_and_jsonl_give_the_same_examples(tmp_path, text_recipe):
     assert seen[0] == seen[1] == seen[2] == seen[3]
 
 
-def test_progress_is_told_for_both_passes(text_recipe):
+def test_progress_is_told_of_every_stage_in_order_and_comes_to_its_end(text_recipe):
     told = []
     prepare(text_recipe(), watch=lambda *progress: told.append(progress))
-    stages = {stage for stage, _, _ in told}
-    assert stages == {"read and validate", "find duplicates and split", "tokenize and write"}
-    assert told[-1][1:] == (200, 200)
+    ends = {stage: (done, total) for stage, done, total in told}
+    assert list(ends) == [
+        "read and validate",
+        "find duplicates",
+        "split and audit",
+        "prove the tokenizer",
+        "tokenize and write",
+        "describe and report",
+    ]
+    for stage in ("read and validate", "find duplicates", "split and audit", "tokenize and write"):
+        assert ends[stage][0] == ends[stage][1] > 0, stage
+    assert ends["tokenize and write"] == (200, 200)
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
         ({"schema": "messages"}, RecipeError, "is for causal_lm"),
-        ({"schema": "nowhere"}, sftdata.errors.SchemaError, "those that do: alpaca, messages, prompt_completion, "),
+        ({"schema": "nowhere"}, sftdata.errors.SchemaError, "known: alpaca, messages, prompt_completion, "),
         (
             {"sources": [{"path": "nowhere.csv"}, {"path": "*.xyz"}]},
             SourceError,

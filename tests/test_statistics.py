@@ -84,6 +84,24 @@ def test_ids_that_are_never_used_are_counted(rows):
     assert use.describe() == {"size": 10, "never_used": 10 - len({i for row in rows for i, _ in row})}
 
 
+@given(rows=ROWS, cut=st.integers(0, 10))
+def test_unknown_tokens_are_told_as_a_share(rows, cut):
+    use, batch = VocabularyUse(10, unknown=3), as_batch(rows)
+    use.add(batch.slice(0, cut))
+    use.add(batch.slice(cut))
+    ids = [i for row in rows for i, _ in row]
+    assert use.describe()["unknown"] == (round(ids.count(3) / len(ids), 4) if ids else 0)
+
+
+def test_texts_in_a_language_that_the_tokenizer_does_not_know_are_told_of(tmp_path, text_recipe):
+    from sftdata.report.terminal import length_lines
+
+    path = text_recipe(rows=[{"text": f"{text} {i}", "label": "ab"[i % 2]} for i, text in enumerate(["好书"] * 40)])
+    manifest = sftdata.prepare(sftdata.load_recipe(path))
+    assert manifest.statistics["vocabulary"]["unknown"] > 0.1
+    assert [line for line in length_lines(manifest) if "unknown to the tokenizer" in line]
+
+
 def test_characters_a_token_are_told_by_script():
     texts = pl.Series(["hello there", "你好世界abc", "12345", "你好", ""])
     told = characters_per_token(texts, np.array([2, 7, 5, 2, 0]))

@@ -227,9 +227,13 @@ def test_neither_workers_nor_chunks_change_the_outcome(tmp_path, monkeypatch):
         monkeypatch.setattr(parsing, "CHUNK_ROWS", most)
         seen = []
         out = tmp_path / f"{workers}-{most}.jsonl"
-        report = validate([folder], "text_label", rejected=out, workers=workers, watch=seen.append)
+        told = lambda *news, seen=seen: seen.append(news)  # noqa: E731
+        report = validate([folder], "text_label", rejected=out, workers=workers, watch=told)
         outcomes.append((report, out.read_bytes()))
-        assert sum(seen) == report.rows == 400
+        assert report.rows == 400
+        assert {stage for stage, _, _ in seen} == {"validate"}
+        assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+        assert seen[0][1] == 0 < seen[-1][1]
     assert outcomes[0] == outcomes[1] == outcomes[2]
     assert outcomes[0][0].rejected == 250
 

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from sftdata.cli import data, looking, model
+from sftdata.cli.command import QuietOption, VerboseOption, make_command, set_volume
 from sftdata.errors import SftdataError, make_printable
+from sftdata.report.volume import volume
 
 app = typer.Typer(
     name="sftdata",
@@ -21,18 +23,20 @@ app = typer.Typer(
 
 for command in (
     data.init,
+    data.convert_recipe,
     data.schema,
     data.validate,
     data.prepare,
     data.verify,
     looking.inspect,
     looking.report,
+    looking.view,
     data.export,
     model.train,
     model.evaluate,
     model.predict,
 ):
-    app.command()(command)
+    app.command()(make_command(command))
 
 
 def main() -> None:
@@ -50,7 +54,13 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _start(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _start(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    volume.quiet = volume.verbose = False
+    set_volume(quiet, verbose)
     if version:
         from sftdata import __version__
 

@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from sftdata.cli.command import told_how_to_go_on
+from sftdata.cli.completion import complete_recipe, complete_schema, complete_split
 from sftdata.cli.options import JsonOption, WorkersOption, print_json
 from sftdata.errors import UsageError
+from sftdata.report.volume import volume
 
 
 def init(
@@ -22,10 +25,30 @@ def init(
     """Look at data, and write a recipe and a schema to start from."""
     from sftdata.proposal import init as run
     from sftdata.proposal.showing import show_written
-    from sftdata.report.terminal import plain_console
+    from sftdata.report.terminal import summary_console
 
     written = run(file, out, tokenizer)
-    plain_console().print(*show_written(written), sep="\n")
+    summary_console().print(*show_written(written), sep="\n")
+
+
+def convert_recipe(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A configuration of LLaMA-Factory or axolotl.")],
+    dataset_info: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="LLaMA-Factory's dataset_info.json; looked for in its dataset_dir by default."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="RECIPE", help="The recipe to write; named after FILE.")
+    ] = None,
+) -> None:
+    """Make a recipe of another program's configuration, and tell what differs."""
+    from sftdata.conversion import convert_recipe as run
+    from sftdata.conversion.showing import show_converted
+    from sftdata.report.terminal import plain_console
+
+    plain_console().print(*show_converted(run(file, dataset_info, out)), sep="\n")
 
 
 def schema(
@@ -45,7 +68,8 @@ def validate(
     schema: Annotated[
         str,
         typer.Option(
-            help="A schema file, one that ships (text_label, alpaca, ...), or module:name of a schema of pandera's."
+            help="A schema file, one that ships (text_label, alpaca, ...), or module:name of a schema of pandera's.",
+            autocompletion=complete_schema,
         ),
     ],
     rejected: Annotated[Path | None, typer.Option(help="Write rejected rows here, one JSON line each.")] = None,
@@ -76,23 +100,25 @@ def validate(
     given |= {"header": header, "comment": comment, "query": query}
     sources = [make_source_settings(file, given) for file in files]
     with show_progress() as watch:
-        report = run(
-            sources, schema, rejected=rejected, workers=workers, watch=lambda read: watch("validate", read, read)
-        )
+        report = run(sources, schema, rejected=rejected, workers=workers, watch=watch)
     if as_json:
         print_json(report.to_json())
     else:
         from sftdata.report.outcomes import print_validation
 
         print_validation(report)
-    report.check_limit(limit, str(rejected) if rejected else None, tell_reasons=as_json or not sys.stderr.isatty())
+    seen_already = not (as_json or volume.quiet) and sys.stderr.isatty()
+    report.check_limit(limit, str(rejected) if rejected else None, tell_reasons=not seen_already)
 
 
 def prepare(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe file.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe file.", autocompletion=complete_recipe)],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write here instead of the recipe's output.dir.")
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be done, how long and how much it would take; write nothing.")
+    ] = False,
     workers: WorkersOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -102,30 +128,53 @@ def prepare(
     from sftdata.report.progress import show_progress
 
     loaded = load_recipe(recipe)
-    with show_progress() as watch:
+    if plan:
+        _print_plan(recipe, loaded, out, workers, as_json=as_json)
+        return
+    directory = out or loaded.resolve(loaded.output.dir)
+    how = f"No dataset was made, and {directory} is as it was. Run the same command again; it starts over."
+    with told_how_to_go_on(lambda: how), show_progress() as watch:
         manifest = run(loaded, out=out, workers=workers, watch=watch)
     if as_json:
         print_json(manifest.model_dump(mode="json"))
         return
     from sftdata.report.outcomes import print_prepared
+    from sftdata.report.stage_table import print_stages, tell_decisions
 
-    print_prepared(out or loaded.resolve(loaded.output.dir), manifest, recipe if loaded.train else None)
+    tell_decisions(manifest)
+    print_stages(watch, manifest)
+    print_prepared(directory, manifest, recipe if loaded.train else None)
+
+
+def _print_plan(path: Path, recipe: Any, out: Path | None, workers: int, *, as_json: bool) -> None:
+    from sftdata.forecast import forecast
+    from sftdata.report.progress import show_progress
+
+    with show_progress() as watch:
+        found = forecast(recipe, out=out, workers=workers, watch=watch)
+    if as_json:
+        print_json(found.to_json())
+        return
+    from sftdata.report.forecasts import print_forecast
+
+    print_forecast(str(path), found)
 
 
 def verify(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="What prepare wrote.")], as_json: JsonOption = False
 ) -> None:
     """Check every file of a prepared dataset against its manifest."""
-    from sftdata.report.terminal import plain_console, rows_line, summary_table
+    from sftdata.report.progress import show_progress
     from sftdata.shards.verification import verify as run
 
-    manifest = run(directory)
+    with show_progress() as watch:
+        manifest = run(directory, watch)
     if as_json:
         print_json({"verified": True, "rows": manifest.rows.model_dump(), "splits": list(manifest.splits)})
         return
-    console = plain_console()
-    console.print(summary_table(manifest))
-    console.print(f"{rows_line(manifest)}\n{directory} is whole: every digest and count agrees with its manifest.")
+    from sftdata.report.outcomes import print_verified
+
+    print_verified(directory, manifest)
 
 
 def export(
@@ -135,7 +184,10 @@ def export(
         Literal["trl", "llamafactory", "axolotl", "jsonl", "parquet"],
         typer.Option(help="Packs for TRL, a tokenized_path, a tokenised dataset for axolotl, or tables."),
     ],
-    split: Annotated[list[str] | None, typer.Option(help="A split; may be given again. All by default.")] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="A split; may be given again. All by default.", autocompletion=complete_split),
+    ] = None,
     contents: Annotated[
         Literal["ids", "text"], typer.Option("--with", help="What tables hold: tokens, or the text of them.")
     ] = "ids",
@@ -147,8 +199,12 @@ def export(
     """Write a prepared dataset the way another program wants it."""
     from sftdata.interchange import export as run
     from sftdata.report.outcomes import print_exported
+    from sftdata.report.progress import show_progress
 
-    print_exported(out, run(directory, out, to=to, splits=split, contents=contents, capacity=capacity))
+    how = f"No export was made, and {out} is as it was. Run the same command again."
+    with told_how_to_go_on(lambda: how), show_progress() as watch:
+        record = run(directory, out, to=to, splits=split, contents=contents, capacity=capacity, watch=watch)
+    print_exported(out, record)
 
 
 def _parse_limit(text: str) -> float:

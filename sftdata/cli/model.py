@@ -6,12 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
+from sftdata.cli.command import told_how_to_go_on
+from sftdata.cli.completion import complete_recipe, complete_split
 from sftdata.cli.options import JsonOption, print_json
 from sftdata.errors import UsageError
+from sftdata.report.volume import volume
 
 
 def train(
-    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="The recipe file.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="The recipe file.", autocompletion=complete_recipe)
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="What prepare wrote; the recipe's output.dir.")
     ] = None,
@@ -30,7 +35,8 @@ def train(
     from sftdata.training import train as run
 
     directory, settings = _training_settings(recipe, data, model, out)
-    result = run(directory, settings, resume=resume, profile=profile)
+    with told_how_to_go_on(lambda: _tell_resume(Path(settings.output_dir))):
+        result = run(directory, settings, resume=resume, progress=False if volume.quiet else None, profile=profile)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once for each rank
         from sftdata.report.outcomes import print_trained
 
@@ -40,15 +46,17 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="What train wrote.")],
     data: Annotated[Path, typer.Option(metavar="DIR", help="What prepare wrote.")],
-    split: Annotated[str, typer.Option(help="The split to evaluate on.")] = "test",
+    split: Annotated[str, typer.Option(help="The split to evaluate on.", autocompletion=complete_split)] = "test",
     as_json: JsonOption = False,
 ) -> None:
     """Measure a trained model on a split."""
+    from sftdata.report.progress import show_progress
     from sftdata.report.scores import scores_view
     from sftdata.report.terminal import plain_console
     from sftdata.training import evaluate as measure
 
-    scores = measure(run, data, split)
+    with show_progress() as watch:
+        scores = measure(run, data, split, watch=watch)
     if as_json:
         print_json(scores)
     else:
@@ -67,6 +75,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Label, score, tag, translate or answer texts with a trained model."""
+    from sftdata.report.progress import show_progress
     from sftdata.report.scores import predictions_table
     from sftdata.report.terminal import plain_console
     from sftdata.sources.texts import read_texts
@@ -78,11 +87,18 @@ def predict(
         raise UsageError("nothing to predict: give a FILE with one text a line, or --text")
     if text and pairs is not None:
         raise UsageError(f"--text is a single text, but {file} has pairs; put it into the file")
-    predictions = run_model(run, texts, pairs)
+    with show_progress() as watch:
+        predictions = run_model(run, texts, pairs, watch=watch)
     if as_json:
         print_json(predictions)
     else:
         plain_console().print(predictions_table(predictions))
+
+
+def _tell_resume(run: Path) -> str:
+    """Say how to go on with a run that was stopped; training itself says it once it takes steps."""
+    where = "goes on from its newest checkpoint" if any(run.glob("checkpoint-*/state.json")) else "starts over"
+    return f"The same command with --resume {where}."
 
 
 def _training_settings(recipe: Path | None, data: Path | None, model: str | None, out: str | None) -> tuple[Path, Any]:

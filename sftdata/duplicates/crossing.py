@@ -5,7 +5,7 @@ BLAKE2, near-duplicates through signatures of another seed.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -14,10 +14,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.duplicates.near import find_pairs
+from sftdata.duplicates.near import Steps, find_pairs
 from sftdata.duplicates.spill import Chunk, ShingleStore, Spill, spill_signed
 from sftdata.stages.deduplication import Comparison, join_texts, sign_rows
 from sftdata.stages.forest import Rows, find_roots, join
+
+_EFFORT = 10
+"""Signing the rows of a chunk again takes as long as about so many bands."""
 
 AUDIT_SEED = 0x5F7DA7A
 """Throws shingles into other bins than the search did."""
@@ -56,7 +59,13 @@ def audit_rows(rows: pl.DataFrame, comparison: Comparison) -> pl.DataFrame:
     return signed.with_columns(pl.Series("digest", digest_rows(rows, comparison)))
 
 
-def find_crossing(chunks: Sequence[Chunk], parts: NDArray[np.int8], comparison: Comparison, folder: Path) -> Crossing:
+def find_crossing(
+    chunks: Sequence[Chunk],
+    parts: NDArray[np.int8],
+    comparison: Comparison,
+    folder: Path,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> Crossing:
     """Look for pairs of rows that are duplicates of each other and stand in different parts.
 
     A pair that is just as similar as the threshold escapes the search before the split once in 100,000 times, so the
@@ -67,13 +76,15 @@ def find_crossing(chunks: Sequence[Chunk], parts: NDArray[np.int8], comparison: 
         parts: the part of each row, int8, shape `[rows]`; the fold is a part too.
         comparison: as in the search.
         folder: an empty directory for files, which the caller removes.
+        watch: told how many chunks and bands are done, and how many there are.
     """
     if not len(parts):
         return Crossing(0, 0, np.arange(0), np.arange(0))
-    spill = spill_signed((chunk.signed() for chunk in chunks), folder)
+    steps = Steps(len(chunks), comparison.bands, watch, _EFFORT)
+    spill = spill_signed(steps.read(chunk.signed() for chunk in chunks), folder)
     digests = spill.read("digest", np.uint64)
     one, other = _pair_equal(digests, parts)
-    near_one, near_other = _pair_similar(spill, chunks, digests, parts, comparison)
+    near_one, near_other = _pair_similar(spill, chunks, digests, parts, comparison, steps)
     return Crossing(len(one), len(near_one), np.concatenate([one, near_one]), np.concatenate([other, near_other]))
 
 
@@ -103,6 +114,7 @@ def _pair_similar(
     digests: NDArray[np.uint64],
     parts: NDArray[np.int8],
     comparison: Comparison,
+    steps: Steps,
 ) -> tuple[Rows, Rows]:
     if comparison.near is None or comparison.bands is None:
         return np.arange(0), np.arange(0)
@@ -115,7 +127,7 @@ def _pair_similar(
     shingled = np.flatnonzero(spill.read("shingled", np.bool_))
     found = [
         left * len(parts) + right
-        for left, right, _ in find_pairs(spill, shingled, comparison.bands, threshold, store, cross)
+        for left, right, _ in find_pairs(spill, shingled, comparison.bands, threshold, store, cross, steps)
     ]
     left, right = np.divmod(np.unique(np.concatenate([np.zeros(0, np.int64), *found])), len(parts))
     return left, right

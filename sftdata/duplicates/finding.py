@@ -3,7 +3,7 @@
 Memory holds some thirty bytes a row: signatures and hashes lie in a folder and are looked at one column at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sftdata.duplicates.conflicts import find_conflicts
-from sftdata.duplicates.near import find_pairs
+from sftdata.duplicates.near import Steps, find_pairs
 from sftdata.duplicates.spill import Chunk, ShingleStore, Spill, group_equal, spill_signed
 from sftdata.settings.deduplication import DeduplicateSettings
 from sftdata.stages.deduplication import Comparison
@@ -45,7 +45,11 @@ class Duplicates:
 
 
 def find_duplicates(
-    chunks: Sequence[Chunk], comparison: Comparison, settings: DeduplicateSettings, folder: Path
+    chunks: Sequence[Chunk],
+    comparison: Comparison,
+    settings: DeduplicateSettings,
+    folder: Path,
+    watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Duplicates:
     """Find the duplicates among all rows.
 
@@ -59,8 +63,10 @@ def find_duplicates(
         comparison: made from the task and `settings`.
         settings: what to do with duplicates.
         folder: an empty directory for files, which the caller removes.
+        watch: told how many chunks and bands are done, and how many there are.
     """
-    spill = spill_signed((chunk.signed() for chunk in chunks), folder)
+    steps = Steps(len(chunks), comparison.bands, watch)
+    spill = spill_signed(steps.read(chunk.signed() for chunk in chunks), folder)
     lost, rejected = find_conflicts(spill, chunks, comparison, settings)
     parents = np.arange(spill.starts[-1])
     alive = np.ones(len(parents), dtype=np.bool_)
@@ -68,7 +74,7 @@ def find_duplicates(
     equal, firsts = group_equal(spill, "content", alive)
     parents[equal] = firsts
     store = ShingleStore(spill, chunks, comparison)
-    _join_near(parents, alive, spill, comparison, store)
+    _join_near(parents, alive, spill, comparison, store, steps)
     roots = find_roots(parents, np.arange(len(parents)))
     groups = _clusters(roots, alive) if settings.drops_near else (equal, firsts) if settings.exact else None
     fallen, kept_for = _choose(*groups, spill, comparison, settings) if groups else (equal[:0], equal[:0])
@@ -77,7 +83,12 @@ def find_duplicates(
 
 
 def _join_near(
-    parents: Rows, alive: NDArray[np.bool_], spill: Spill, comparison: Comparison, store: ShingleStore
+    parents: Rows,
+    alive: NDArray[np.bool_],
+    spill: Spill,
+    comparison: Comparison,
+    store: ShingleStore,
+    steps: Steps,
 ) -> None:
     """Put near-duplicates together; of equal rows only the first is looked at."""
     if comparison.near is None or comparison.bands is None or not len(parents):
@@ -89,7 +100,7 @@ def _join_near(
         return different
 
     threshold = comparison.near.threshold
-    for left, right, _ in find_pairs(spill, np.flatnonzero(first), comparison.bands, threshold, store, apart):
+    for left, right, _ in find_pairs(spill, np.flatnonzero(first), comparison.bands, threshold, store, apart, steps):
         join(parents, left, right)
 
 

@@ -1,7 +1,8 @@
 """Near-duplicates among all rows: candidates from the bands, thinned out by sketches, proved by their shingles."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,49 @@ BLOCK_PAIRS = 2**16
 FEWEST_PAIRS, MOST_PAIRS = 2**14, 2**20
 """Pairs whose shingles are compared at a time: few at first, for what they join need not be compared any more."""
 
+Item = TypeVar("Item")
 Pairs = tuple[Rows, Rows, NDArray[np.float64]]
 Wanted = Callable[[Rows, Rows], NDArray[np.bool_]]
 
 
+class Steps:
+    """Counts what is done of a search: each chunk whose signatures are read, then each band.
+
+    Args:
+        chunks: how many there are.
+        bands: how rows were signed; None where near-duplicates are not looked for.
+        watch: told how much is done, and how much there is, in bands.
+        effort: how many bands a chunk stands for.
+    """
+
+    def __init__(self, chunks: int, bands: Bands | None, watch: Callable[[int, int], None], effort: int = 1) -> None:
+        self._done, self._all, self._watch = 0, chunks * effort + (bands.number if bands else 0), watch
+        self._effort = effort
+        watch(0, self._all)
+
+    def read(self, chunks: Iterable[Item]) -> Iterator[Item]:
+        """Yield chunks; the next one is asked for when one is done."""
+        return self._count(chunks, self._effort)
+
+    def search(self, bands: Iterable[int]) -> Iterator[int]:
+        """Yield bands in the same way."""
+        return self._count(bands, 1)
+
+    def _count(self, items: Iterable[Item], effort: int) -> Iterator[Item]:
+        for item in items:
+            yield item
+            self._done += effort
+            self._watch(self._done, self._all)
+
+
 def find_pairs(
-    spill: Spill, rows: Rows, bands: Bands, threshold: float, store: ShingleStore, wanted: Wanted
+    spill: Spill,
+    rows: Rows,
+    bands: Bands,
+    threshold: float,
+    store: ShingleStore,
+    wanted: Wanted,
+    steps: Steps | None = None,
 ) -> Iterator[Pairs]:
     """Yield pairs of rows that are similar enough, the earlier row first, and how similar.
 
@@ -43,12 +81,14 @@ def find_pairs(
         threshold: least similarity.
         store: proves the pairs.
         wanted: asked before a pair is compared; may change with what was yielded.
+        steps: counts the bands.
     """
     if not len(rows):
         return
     sketches = spill.map("sketch", np.uint8, bands.bins)
     proof = _Proof(len(sketches), threshold, store, wanted)
-    for band in range(bands.number):
+    numbers = range(bands.number)
+    for band in steps.search(numbers) if steps else numbers:
         for order, buckets, window, errors in _fill_buckets(spill, rows, band, bands.number):
             least = threshold - errors * math.sqrt(threshold * (1 - threshold) / bands.bins)
             for left, right in _neighbours(order, buckets, window):

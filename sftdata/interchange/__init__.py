@@ -4,7 +4,7 @@
 an attention mask, JSON Lines or Parquet. Everything goes from file to file a few megabytes at a time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from sftdata.arrays import to_arrow, to_numpy
+from sftdata.engine import Watch
 from sftdata.errors import UsageError
 from sftdata.interchange.folder import EXPORT_NAME, open_export
 from sftdata.interchange.packs import PACK_SCHEMA, PACK_SHOWN, pack_split
@@ -73,6 +74,7 @@ def export(
     splits: Sequence[str] | None = None,
     contents: Contents = "ids",
     capacity: int | None = None,
+    watch: Watch = lambda stage, done, total: None,
 ) -> Export:
     """Write a prepared dataset the way another program wants it. Every shard is checked against its digest.
 
@@ -84,6 +86,7 @@ def export(
         splits: which; all by default.
         contents: for tables, `ids`: the columns of the shards; `text`: the text of the tokens.
         capacity: for trl, most tokens of a pack; the recipe's `tokenize.max_length` by default.
+        watch: told about progress, in rows.
 
     Raises:
         UsageError: the target does not take this task, weights or these arguments, or an example is longer than
@@ -100,14 +103,15 @@ def export(
     if to not in _TABLES:
         _refuse_weights(chosen[0], to)
     digest = digest_file(directory / MANIFEST_NAME)
+    steps = _Rows(sum(map(len, chosen)), watch)
     with open_export(Path(out)) as folder:
         packs = {}
         if to in _TABLES:
             decoder = Decoder(directory, manifest) if contents == "text" else None
             for split in chosen:
-                _write_tables(folder, split, to, decoder)
+                _write_tables(folder, split, to, decoder, steps)
         else:
-            written = {split.name: _write_dataset(folder, split, to, capacity, digest) for split in chosen}
+            written = {split.name: _write_dataset(folder, split, to, capacity, digest, steps) for split in chosen}
             (folder / "dataset_dict.json").write_text(dataset_dict_file(list(written)), encoding="utf-8")
             packs = written if to == "trl" else {}
         record = Export(
@@ -150,26 +154,41 @@ def _refuse_weights(split: Split, to: Target) -> None:
         )
 
 
-def _write_dataset(folder: Path, split: Split, to: Target, capacity: int | None, digest: str) -> int:
+class _Rows:
+    """Tells how many rows are written."""
+
+    def __init__(self, total: int, watch: Watch) -> None:
+        self._done, self._total, self._watch = 0, total, watch
+        watch("export", 0, total)
+
+    def count(self, batches: Iterable[pa.RecordBatch], ids: str = "row_id") -> Iterator[pa.RecordBatch]:
+        """Yield batches of rows, or of packs that hold the ids of theirs; the next is asked for when one is written."""
+        for batch in batches:
+            yield batch
+            self._done += batch.num_rows if ids == "row_id" else len(batch[ids].flatten())
+            self._watch("export", self._done, self._total)
+
+
+def _write_dataset(folder: Path, split: Split, to: Target, capacity: int | None, digest: str, steps: _Rows) -> int:
     """Write one split for `datasets.load_from_disk`; return how many rows it has there."""
     fingerprint = digest_text(f"{digest} {split.name} {to} {capacity}")[-16:]
     if capacity is not None:
-        packs = pack_split(split, capacity)
+        packs = steps.count(pack_split(split, capacity), "row_ids")
         return write_saved(folder, split.name, PACK_SCHEMA, packs, PACK_SHOWN, fingerprint)
     extra = [field for field in split.shard(0).schema if field.name not in ("row_id", "input_ids", "labels")]
     schema = example_schema(Task.CAUSAL_LM, extra=[*extra, _MASK])
     batches = (_masked(batch, schema) for number in range(len(split.shards)) for batch in _batches(split, number))
-    return write_saved(folder, split.name, schema, batches, _SHOWN, fingerprint)
+    return write_saved(folder, split.name, schema, steps.count(batches), _SHOWN, fingerprint)
 
 
-def _write_tables(folder: Path, split: Split, to: Target, decoder: Decoder | None) -> None:
+def _write_tables(folder: Path, split: Split, to: Target, decoder: Decoder | None, steps: _Rows) -> None:
     """Write one split as tables, a file a shard."""
     for number in range(len(split.shards)):
         path = folder / f"{split.name}-{number:05d}-of-{len(split.shards):05d}.{to}"
         schema, batches = split.shard(number).schema, _batches(split, number)
         if decoder:
             schema, batches = decoder.schema(schema), map(decoder.decode, batches)
-        _TABLES[to](path, schema, batches)
+        _TABLES[to](path, schema, steps.count(batches))
 
 
 def _batches(split: Split, number: int) -> Iterator[pa.RecordBatch]:

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sftdata.editor_schemas import place_editor_schema
 from sftdata.errors import OutputError
 from sftdata.proposal.proposing import Proposal as Proposal
 from sftdata.proposal.proposing import name_after
@@ -43,10 +44,11 @@ def init(file: str, out: Path | None = None, tokenizer: str | None = None) -> Wr
     proposal = propose(file, tokenizer)
     has_task = proposal.draft.task is not None
     if not proposal.shipped:
-        _write(schema, write_schema(proposal))
+        _write(schema, f"{place_editor_schema(schema, 'schema')}\n{write_schema(proposal)}")
     if has_task:
         used = _seen_from(recipe, proposal.tokenizer) if Path(proposal.tokenizer).is_dir() else proposal.tokenizer
-        _write(recipe, write_recipe(proposal, schema.name, _seen_from(recipe, file), used))
+        text = write_recipe(proposal, schema.name, _seen_from(recipe, file), used)
+        _write(recipe, f"{place_editor_schema(recipe, 'recipe')}\n{text}")
     return Written(proposal, recipe if has_task else None, None if proposal.shipped else schema)
 
 

@@ -226,8 +226,9 @@ def _doubt_repeats(records: Sequence[Mapping[str, Any]], guess: Guess) -> Iterat
         answers.setdefault(text, set()).add(repr([record.get(name) for name in given]))
     if repeated := len(records) - len(answers):
         what = " and ".join(shown)
+        stay = "they stay on one side of the split; deduplicate: {exact: true} drops them"
         yield Doubt(
-            "split", f"{repeated:,} rows repeat the {what} of another, and may fall on another side of the split"
+            "split", f"{repeated:,} row{'s repeat' if repeated > 1 else ' repeats'} the {what} of another: {stay}"
         )
     if torn := sum(len(found) > 1 for found in answers.values()):
         yield Doubt(given[0], f"{torn:,} text{'s' * (torn != 1)} with more than one {given[0]}")

@@ -274,12 +274,12 @@ def _describe_row(manifest: Manifest, tokenizer: tokenizers.Tokenizer, example: 
     return {
         "row_id": example["row_id"],
         "where": where,
-        "learns": shorten(describe_labels(manifest, example["labels"]), 2 * NAME_CHARACTERS) + _say_weights(example),
+        "learns": shorten(describe_labels(manifest, example["labels"]), 2 * NAME_CHARACTERS) + say_weights(example),
         "sequences": sequences,
     }
 
 
-def _say_weights(example: dict[str, Any]) -> str:
+def say_weights(example: dict[str, Any]) -> str:
     """Say by what the losses of an example are multiplied, where that is told and not 1 alone."""
     of_row, of_labels = example.get("weight", 1.0), {weight for weight in example.get("weights", ()) if weight}
     weights = sorted({of_row * weight for weight in of_labels or {1.0}})

@@ -13,13 +13,14 @@ from sftdata.report.terminal import (
     rejections_table,
     rows_line,
     stage_lines,
+    summary_console,
     summary_table,
 )
 
 
 def print_validation(report: Any) -> None:
     """Print what `validate` found."""
-    console = plain_console()
+    console = summary_console()
     for file, found in report.found.items():
         if found:
             said = ", ".join(f"{name} {value}" for name, value in found.items())
@@ -34,7 +35,7 @@ def print_validation(report: Any) -> None:
 
 def print_prepared(directory: Path, manifest: Any, recipe: Path | None) -> None:
     """Print what `prepare` made, and what to do next."""
-    console = plain_console()
+    console = summary_console()
     console.print(rows_line(manifest))
     for line in stage_lines(manifest):
         console.print(line)
@@ -47,9 +48,16 @@ def print_prepared(directory: Path, manifest: Any, recipe: Path | None) -> None:
         console.print(f"Train from it:  sftdata train {recipe}")
 
 
+def print_verified(directory: Path, manifest: Any) -> None:
+    """Print that a dataset is whole, and what is in it."""
+    console = summary_console()
+    console.print(summary_table(manifest))
+    console.print(f"{rows_line(manifest)}\n{directory} is whole: every digest and count agrees with its manifest.")
+
+
 def print_exported(out: Path, record: Any) -> None:
     """Print what `export` wrote."""
-    console = plain_console()
+    console = summary_console()
     for name, rows in record.rows.items():
         said = f"{name}: {rows:,} rows, {record.tokens[name]:,} tokens"
         if packs := record.packs.get(name):
@@ -61,7 +69,7 @@ def print_exported(out: Path, record: Any) -> None:
 
 def print_trained(directory: Path, result: Any) -> None:
     """Print where a trained model is, and what to do next."""
-    run, console = result.output_dir, plain_console()
+    run, console = result.output_dir, summary_console()
     if result.deviations:
         console.print(folds_table(result))
         console.print(
@@ -70,3 +78,11 @@ def print_trained(directory: Path, result: Any) -> None:
         console.print(f"Ask all of them together:  sftdata predict {run} --text ...")
     else:
         console.print(f"\nThe model is in {run}. Measure it:  sftdata evaluate {run} --data {directory}")
+
+
+def print_address(address: str) -> None:
+    """Print where a page is, and how to end it."""
+    plain_console().print(Text(address))
+    summary_console().print(
+        "Open this in a browser. Whoever has the address, on this machine, sees the data. Ctrl-C ends it."
+    )

@@ -7,13 +7,14 @@ text of the data stands in a script or a style, and the page's own policy lets n
 import base64
 import hashlib
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import tokenizers
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from sftdata.errors import UsageError, VerificationError, make_printable
@@ -58,7 +59,7 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
     if path.is_dir():
         raise UsageError(f"{path} is a directory; name a file: -o {path / REPORT_NAME}")
     try:
-        content = render_report(directory, manifest, _load_tokenizer(directory, manifest))
+        content = render_report(directory, manifest, load_tokenizer(directory, manifest))
     except (ArithmeticError, AttributeError, LookupError, TypeError, UndefinedError, ValueError) as cause:
         raise VerificationError(
             f"{directory / MANIFEST_NAME} says something that the report cannot show, in a part that is for people "
@@ -83,17 +84,26 @@ def render_report(directory: Path, manifest: Manifest, tokenizer: tokenizers.Tok
     Raises:
         VerificationError: an index or a shard is missing or damaged.
     """
-    facts = gather_facts(directory, manifest, tokenizer)
-    style, script = _read("report.css"), _read("report.js")
+    return fill_page("report.html.jinja", gather_facts(directory, manifest, tokenizer), ["report.css"], ["report.js"])
+
+
+def fill_page(template: str, facts: dict[str, Any], styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """Return a page of ours, in which no other style or script works than these files."""
+    style, script = ("".join(map(_read, names)) for names in (styles, scripts))
     policy = (
         f"default-src 'none'; style-src '{_allow(style)}'; script-src '{_allow(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    template = _environment().get_template("report.html.jinja")
-    return template.render(facts, style=Markup(style), script=Markup(script), policy=policy)  # noqa: S704  # our own
+    page = make_environment("sftdata.report").get_template(template)
+    return page.render(facts, style=Markup(style), script=Markup(script), policy=policy)  # noqa: S704  # our own
 
 
-def _load_tokenizer(directory: Path, manifest: Manifest) -> tokenizers.Tokenizer:
+def load_tokenizer(directory: Path, manifest: Manifest) -> tokenizers.Tokenizer:
+    """Return the dataset's own tokenizer.
+
+    Raises:
+        VerificationError: it is missing, or another one than the manifest says.
+    """
     path = directory / "tokenizer" / "tokenizer.json"
     if not path.is_file():
         raise VerificationError(f"{path} is missing. Run `sftdata prepare` again.")
@@ -114,9 +124,10 @@ def _is_ours(name: str | None, manifest: Manifest) -> bool:
 
 
 @cache
-def _environment() -> Environment:
+def make_environment(*packages: str) -> Environment:
+    """Return what renders the templates of some packages: what they show is escaped, and no name is left empty."""
     environment = Environment(
-        loader=PackageLoader("sftdata.report"),
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,

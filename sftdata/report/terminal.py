@@ -15,10 +15,14 @@ from sftdata.errors import VerificationError, make_printable
 from sftdata.manifest import Manifest
 from sftdata.records import IGNORE_INDEX, Task
 from sftdata.report.tokens import describe_labels, origin
+from sftdata.report.volume import volume
 from sftdata.shards.reader import Split
 
 TRAINED = "bold green"
 CONTEXT = "dim"
+
+UNKNOWN = 0.005
+"""A share of unknown tokens from which the tokenizer does not fit the texts."""
 
 
 def reasons_table(reasons: dict[str, int]) -> Table:
@@ -99,6 +103,9 @@ def length_lines(manifest: Manifest) -> Iterator[str]:
         yield f"{cut:,} examples were truncated"
     if split:
         yield f"{split:,} rows were split, into {split + parts:,} examples"
+    unknown = manifest.statistics.get("vocabulary", {}).get("unknown", 0)
+    if unknown >= UNKNOWN:
+        yield f"{unknown:.1%} of the tokens are unknown to the tokenizer: take one for the language of these texts"
 
 
 def _tell_crossing(crossing: dict[str, int | None]) -> str:
@@ -175,5 +182,10 @@ class RowView:
 
 
 def plain_console() -> Console:
-    """Return the console for results on stdout."""
+    """Return the console for what was asked for, on stdout."""
     return Console(highlight=False, soft_wrap=True)
+
+
+def summary_console() -> Console:
+    """Return the console for what a command says of what it did, on stdout; `--quiet` makes it silent."""
+    return Console(highlight=False, soft_wrap=True, quiet=volume.quiet)

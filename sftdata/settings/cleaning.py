@@ -139,13 +139,15 @@ class CleanSettings(Settings):
     roles: Texts | None = None
     """Conversations: the roles whose turns are cleaned; all when it is not given."""
     protect: tuple[Literal["code_fences", "inline_code", "latex", "placeholders"], ...] = ()
-    """What no step touches: Markdown code, LaTeX, placeholders such as `{name}`, `%s`, `${x}`, `<NAME>`."""
+    """What no step touches: Markdown code (`code_fences`, `inline_code`), formulas (`latex`), and `placeholders` such
+    as `{name}`, `%s`, `${x}`, `<NAME>`."""
     repair: bool = False
     """Undo decoding with the wrong encoding (`schÃ¶n`) by ftfy."""
     html: bool = False
     """HTML to text: tags, comments, scripts and styles go, `&amp;` and its like are resolved."""
     unicode: Literal["NFC", "NFD", "NFKC", "NFKD"] | None = None
-    """The Unicode normalization form."""
+    """The Unicode normalization form: `NFC` puts letters and accents together, `NFD` takes them apart; `NFKC` and
+    `NFKD` do so too, and make wide, raised or joined signs plain ones."""
     half_width: Literal["alphanumeric", "all"] | None = None
     """Full-width to half-width: `alphanumeric` letters and digits, `all` punctuation and the wide space too."""
     control_characters: bool = False
@@ -153,23 +155,26 @@ class CleanSettings(Settings):
     zero_width: bool = False
     """Remove invisible characters: zero-width spaces, soft hyphens, marks of direction, byte order marks."""
     chinese: Literal["simplified", "traditional"] | None = None
-    """The script to write Chinese in, by OpenCC."""
+    """Write Chinese in `simplified` or `traditional` characters, by OpenCC."""
     urls: Action | None = None
     """Web addresses: `delete`, `replace` by `<URL>`, `{replace: TEXT}`, or `reject` the row."""
     emails: Action | None = None
-    """E-mail addresses, `<EMAIL>`."""
+    """E-mail addresses: `delete`, `replace` by `<EMAIL>`, `{replace: TEXT}`, or `reject` the row."""
     chinese_ids: Action | None = None
-    """Chinese identity numbers of 18 digits with the right check digit, `<ID>`."""
+    """Chinese identity numbers of 18 digits with the right check digit: `delete`, `replace` by `<ID>`, `{replace:
+    TEXT}`, or `reject` the row."""
     card_numbers: Action | None = None
-    """Numbers of payment cards that pass Luhn's check, `<CARD>`."""
+    """Numbers of payment cards that pass Luhn's check: `delete`, `replace` by `<CARD>`, `{replace: TEXT}`, or `reject`
+    the row."""
     ip_addresses: Action | None = None
-    """IPv4 and IPv6 addresses, `<IP>`."""
+    """IPv4 and IPv6 addresses: `delete`, `replace` by `<IP>`, `{replace: TEXT}`, or `reject` the row."""
     phone_numbers: Action | None = None
-    """Phone numbers of China and North America, and those that begin with + and a country, `<PHONE>`."""
+    """Phone numbers of China and North America, and those that begin with + and a country: `delete`, `replace` by
+    `<PHONE>`, `{replace: TEXT}`, or `reject` the row."""
     stopwords: StopwordSettings | None = None
     """Words to take out."""
     case: Literal["lower", "upper"] | None = None
-    """Write everything in one case."""
+    """Write everything in `lower` or `upper` case."""
     whitespace: Literal["lines", "words"] | None = None
     """`lines` keeps line breaks and indentation, `words` makes every run of white space one space."""
     characters: Range | None = None

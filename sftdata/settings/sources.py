@@ -27,7 +27,9 @@ class SourceSettings(Settings):
     revision: str | None = None
     """The commit, tag or branch of `dataset`."""
     format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "dataset", "conll", "rejected"] | None = None
-    """The format; found from the file name, and where that leaves it open from the content, when it is not given."""
+    """The format; found from the name and the content when it is not given. `csv` and `tsv`: tables of text; `jsonl`: a
+    JSON object a line; `json`: one array of them; `parquet`; `arrow`: an IPC file or stream; `dataset`: a directory
+    that `save_to_disk` wrote; `conll`: `token TAG` lines; `rejected`: a rejected.jsonl of ours."""
     encoding: str | None = None
     """The encoding of a text file, such as `utf-8`, `gb18030`, `big5`, `cp1252`; detected when it is not given."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None

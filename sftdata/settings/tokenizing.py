@@ -49,21 +49,24 @@ class TokenizeSettings(Settings):
     date: datetime.date | None = None
     """The day that chat templates which write the current date shall write; causal_lm only."""
     train_on: Literal["all", "last"] = "all"
-    """Which responses of a conversation are trained; a turn with `train: false` or `weight: 0` never is."""
+    """Which responses of a conversation are trained: `all`, or the `last` alone; a turn with `train: false` or `weight:
+    0` never is."""
     special_tokens_in_text: Literal["reject", "escape", "allow"] = "reject"
-    """What happens to a text that spells a control token such as `<|im_end|>`: the row is rejected; or it is encoded as
-    the plain characters; or it becomes that token, as Hugging Face's tokenizers have it."""
+    """What happens to a text that spells a control token such as `<|im_end|>`: `reject` rejects the row, `escape`
+    encodes the plain characters, `allow` makes it that token, as Hugging Face's tokenizers do."""
     max_length: int = Field(default=2048, ge=1)
     """Most tokens of one example, special tokens included."""
     max_target_length: int | None = Field(default=None, ge=1)
     """Most tokens of a target, special tokens included; `max_length` where it is not given. seq2seq only."""
     overflow: Literal["reject", "truncate", "split"] = "reject"
-    """What happens to a longer row; `split` makes several examples of it, conversations between turns."""
+    """What happens to a longer row: `reject` keeps it with the rejected rows, `truncate` cuts off its end, `split`
+    makes several examples of it, conversations between turns."""
     label_all_pieces: bool = False
     """Whether all pieces of a word have its tag, those behind the first of a `B-X` word `I-X`; without it they are not
     trained. token_classification only."""
     backend: Literal["auto", "gigatoken", "fastokens", "tokie", "huggingface"] = "auto"
-    """`auto` takes the fastest backend that is proved equal to Hugging Face's, which is the reference."""
+    """`auto` takes the fastest backend that is proved equal to Hugging Face's tokenizers (`huggingface`), which are the
+    reference; `gigatoken`, `fastokens` or `tokie` insists on one, and it is an error when it is not equal."""
 
     @field_validator("train_tokenizer")
     @classmethod

@@ -6,6 +6,9 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from sftdata.documents import Settings, Text
 
+Steps = Annotated[float, Field(ge=0)] | Annotated[int, Field(ge=0)]
+"""A share of all steps, written with a point, or a number of them, written without one."""
+
 
 class MixedDataset(Settings):
     """Another prepared dataset that is trained from."""
@@ -24,7 +27,7 @@ class MixSettings(Settings):
     weight: float = Field(default=1.0, gt=0)
     """The share of this recipe's own dataset; weights need not add up to 1."""
     by: Literal["rows", "tokens"] = "rows"
-    """Whether weights are shares of the examples or of their tokens."""
+    """Whether weights are shares of the examples (`rows`) or of their `tokens`."""
     repeat: bool = False
     """With it every example is in each epoch, those of datasets that are too small for their share several times;
     without it no example is twice in an epoch, and what is left over comes in the next."""
@@ -47,7 +50,8 @@ class LoraSettings(Settings):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the adapter's input."""
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-    """Names of the modules that get an adapter."""
+    """Names of the modules that get an adapter, such as `[q_proj, v_proj]`; `all-linear` means every linear layer but
+    the head."""
     modules_to_save: tuple[Text, ...] = ()
     """Names of modules that are trained as a whole beside the adapters, such as `lm_head` and `embed_tokens`."""
     use_rslora: bool = False
@@ -55,7 +59,7 @@ class LoraSettings(Settings):
     use_dora: bool = False
     """Train the size of each weight apart from its direction (DoRA, Liu et al. 2024)."""
     quantize: Literal["nf4"] | None = None
-    """Keep the frozen weights in 4 bits (QLoRA, Dettmers et al. 2023); needs `pip install 'sftdata[qlora]'`."""
+    """`nf4` keeps the frozen weights in 4 bits (QLoRA, Dettmers et al. 2023); needs `pip install 'sftdata[qlora]'`."""
     merge: bool = False
     """Save the model with the adapters merged into it, and the adapters alone in `adapter`, instead of them alone."""
 
@@ -94,11 +98,11 @@ class TrainSettings(Settings):
     adam_epsilon: float = Field(default=1e-8, gt=0)
     """What AdamW adds where it divides."""
     schedule: Literal["linear", "cosine", "constant", "wsd"] = "linear"
-    """How the learning rate falls after the warm-up: along a line or a cosine, not at all, or (`wsd`: warm up, stay,
-    decay) along a line in the last steps alone."""
-    warmup: float | int = Field(default=0.1, ge=0)
+    """How the learning rate falls after the warm-up: `linear` and `cosine` along a line or a cosine, `constant` not at
+    all, `wsd` (warm up, stay, decay) along a line in the last steps alone."""
+    warmup: Steps = 0.1
     """Steps in which the learning rate rises from zero: a share of all (below 1, with a point) or a number."""
-    cooldown: float | int = Field(default=0.1, ge=0)
+    cooldown: Steps = 0.1
     """Steps at the end in which the learning rate of `wsd` falls: a share of all or a number."""
     min_learning_rate: float = Field(default=0.0, ge=0)
     """What the learning rate falls to."""
@@ -115,7 +119,7 @@ class TrainSettings(Settings):
     compile: bool = False
     """Have torch.compile make kernels for the model's layers: some minutes at the start, then faster steps."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` takes a GPU when there is one."""
+    """`cpu`, or `cuda` for an NVIDIA GPU; `auto` takes a GPU when there is one."""
     fsdp: bool = False
     """Under torchrun, for what does not fit: each process keeps a part of weights, gradients and optimiser (FSDP2)."""
     eval_batch_size: int | None = Field(default=None, ge=1)

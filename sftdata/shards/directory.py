@@ -38,7 +38,8 @@ _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 def open_output(directory: Path) -> Iterator[Path]:
     """Give the folder to work in, inside `directory`; a killed run leaves it there and the next one starts over.
 
-    A run that fails leaves the old dataset as it was, and its `rejected.jsonl` in the work folder.
+    A run that fails leaves the old dataset as it was, and its `rejected.jsonl` in the work folder; one that somebody
+    stops leaves nothing.
 
     Raises:
         OutputError: when `directory` holds something that is not ours, another run is at work in it, or it cannot be
@@ -46,7 +47,7 @@ def open_output(directory: Path) -> Iterator[Path]:
     """
     with told_plainly(directory, directory, "No new dataset was made"):
         _refuse_foreign(directory)
-        work = directory / UNFINISHED_NAME
+        work, is_new = directory / UNFINISHED_NAME, not directory.exists()
         with lock(work, directory):
             _take_back(work)
             _empty(work, keep={"lock"})
@@ -54,14 +55,44 @@ def open_output(directory: Path) -> Iterator[Path]:
                 yield work
             except GeneratorExit:
                 raise
+            except KeyboardInterrupt:
+                if not _is_published(work):
+                    _take_back(work)
+                    _remove(work, with_directory=is_new)
+                    raise
             except BaseException:
                 _take_back(work)
                 _empty(work, keep={"lock", "rejected.jsonl"})
                 raise
-            with suppress(OSError):  # the dataset is in place: what cannot be tidied up now, the next run tidies up
+            with suppress(OSError, KeyboardInterrupt):  # it is in place: what is not tidied up now, the next run does
                 _empty(work, keep={"lock"})
                 (work / "lock").unlink()
                 work.rmdir()
+
+
+def look_at_output(directory: Path) -> str:
+    """Say what stands where a dataset is to be written, and write nothing.
+
+    Raises:
+        OutputError: as `open_output` would.
+    """
+    _refuse_foreign(directory)
+    place = next(folder for folder in (directory.absolute(), *directory.absolute().parents) if folder.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"{directory} cannot be written: you may not write to {place}. Choose another directory.")
+    held = directory / UNFINISHED_NAME / "lock"
+    if held.exists():
+        lock(held.parent, directory).close()
+    if (directory / MANIFEST_NAME).exists():
+        rows = json.loads((directory / MANIFEST_NAME).read_text(encoding="utf-8")).get("rows", {}).get("written", "?")
+        return f"a dataset of {rows:,} rows, which is replaced"
+    return "what a run left that was killed, which is cleared away" if held.exists() else "nothing yet"
+
+
+def free_space(directory: Path) -> int:
+    """Return the bytes that are free where `directory` is, or will be."""
+    place = next(folder for folder in (directory.absolute(), *directory.absolute().parents) if folder.exists())
+    return shutil.disk_usage(place).free
 
 
 def publish(work: Path, manifest: Manifest) -> None:
@@ -93,6 +124,19 @@ def publish(work: Path, manifest: Manifest) -> None:
     _flush_folder(directory)
     (work / MANIFEST_NAME).rename(directory / MANIFEST_NAME)
     _flush_folder(directory)
+
+
+def _is_published(work: Path) -> bool:
+    """Tell whether `publish` has come to its last step, so that nothing is to be taken back."""
+    return (work / "old").exists() and not any((work / name).exists() for name in (MANIFEST_NAME, "dataset_dict.json"))
+
+
+def _remove(work: Path, *, with_directory: bool) -> None:
+    _empty(work, keep=())
+    work.rmdir()
+    if with_directory:
+        with suppress(OSError):
+            work.parent.rmdir()
 
 
 def _take_back(work: Path) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
 from sftdata.arrays import to_numpy
-from sftdata.errors import VerificationError
+from sftdata.errors import UsageError, VerificationError
 from sftdata.manifest import Manifest, ShardRecord, digest_file, read_manifest
 from sftdata.shards.index import index_path
 from sftdata.shards.streams import StreamError, open_index, open_shard, validate
@@ -56,6 +57,11 @@ class Split(Sequence[dict[str, Any]]):
         self.__dict__.update(state)
         self.shards = self.manifest.splits[self.name].shards
         self._opened, self._checked = {}, set()
+
+    def __repr__(self) -> str:
+        said, task = self.manifest.splits[self.name], self.manifest.task
+        counts = f"{len(self):,} rows, {said.tokens:,} tokens, {said.trained_tokens:,} trained"
+        return f"<Split '{self.name}' of {self.directory}: {task}, {counts}>"
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -114,6 +120,30 @@ class Split(Sequence[dict[str, Any]]):
             if table.schema.names != tables[0].schema.names:
                 raise self._damage(self.directory / shard.file, "has other columns than the first shard")
         return pa.concat_tables(tables)
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return all examples as a data frame over the memory-mapped shards, each compared with its digest.
+
+        Raises:
+            VerificationError: a shard is missing, or its content has changed; so too from `to_datasets`.
+        """
+        for number in range(len(self.shards)):
+            self.check_shard(number)
+        return pl.DataFrame(self.table)
+
+    def to_datasets(self) -> Any:
+        """Return the split as a dataset of Hugging Face's `datasets`, over the same files, each compared first.
+
+        Raises:
+            UsageError: `datasets` is not installed.
+        """
+        try:
+            from datasets import load_from_disk  # type: ignore[import-untyped]
+        except ImportError:
+            raise UsageError("datasets is not installed; pip install 'sftdata[hub]' brings it") from None
+        for number in range(len(self.shards)):
+            self.check_shard(number)
+        return load_from_disk(str(self.directory / self.name))
 
     def lengths(self) -> NDArray[np.int64]:
         """Return the number of tokens of each example, shape `[rows]`, dtype int64; no shard is opened.
@@ -204,11 +234,11 @@ class Split(Sequence[dict[str, Any]]):
         )
 
 
-def read_rejected(directory: str | Path, count: int) -> list[dict[str, Any]]:
-    """Return the first `count` rejected rows of a prepared dataset."""
+def read_rejected(directory: str | Path, count: int, skip: int = 0) -> list[dict[str, Any]]:
+    """Return `count` rejected rows of a prepared dataset, the first ones or those behind `skip` others."""
     read_manifest(directory)
     with (Path(directory) / "rejected.jsonl").open(encoding="utf-8") as file:
-        return [json.loads(line) for line in islice(file, count)]
+        return [json.loads(line) for line in islice(file, skip, skip + count)]
 
 
 def load_split(directory: str | Path, name: str = "train") -> Split:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sftdata.arrays import to_numpy
+from sftdata.engine import Watch
 from sftdata.errors import VerificationError
 from sftdata.manifest import Manifest, ShardRecord, SplitRecord, digest_file, read_manifest
 from sftdata.shards.index import INDEX_NAME, Counts, count_examples, index_path
@@ -19,7 +20,7 @@ _NAMED = 5
 """Repeated row ids that a message names."""
 
 
-def verify(directory: str | Path, progress: Callable[[int], None] | None = None) -> Manifest:
+def verify(directory: str | Path, watch: Watch = lambda stage, done, total: None) -> Manifest:
     """Check every file of a prepared dataset against its manifest; return the manifest.
 
     Digests come first: what is not the file that was written is not parsed. Then rows, tokens, labels and the index are
@@ -27,21 +28,29 @@ def verify(directory: str | Path, progress: Callable[[int], None] | None = None)
 
     Args:
         directory: what `prepare` wrote.
-        progress: called with the number of bytes of each shard once it has been checked.
+        watch: told about progress, in bytes, once each shard has been checked.
 
     Raises:
         VerificationError: with all that is missing, changed, left over or miscounted, at once.
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
-    faults = _find_faults(directory, manifest, progress)
+    faults = _find_faults(directory, manifest, watch)
     if faults:
         found = "\n".join(f"  {fault}" for fault in faults)
         raise VerificationError(f"{directory} differs from its manifest:\n{found}\nRun `sftdata prepare` again.")
     return manifest
 
 
-def _find_faults(directory: Path, manifest: Manifest, progress: Callable[[int], None] | None) -> list[str]:
+def _find_faults(directory: Path, manifest: Manifest, watch: Watch) -> list[str]:
+    total, done = sum(shard.bytes for split in manifest.splits.values() for shard in split.shards), 0
+    watch("verify", 0, total)
+
+    def progress(size: int) -> None:
+        nonlocal done
+        done += size
+        watch("verify", done, total)
+
     files = {name: _find_damage(directory / name, digest) for name, digest in sorted(manifest.files.items())}
     checks = [_SplitCheck(directory, manifest, name) for name in manifest.splits]
     for name, check in zip(manifest.splits, checks, strict=True):
@@ -76,7 +85,7 @@ class _SplitCheck:
         self.damaged = 0
         self.columns: set[tuple[str, ...]] = set()
 
-    def run(self, *, index_is_whole: bool, progress: Callable[[int], None] | None) -> None:
+    def run(self, *, index_is_whole: bool, progress: Callable[[int], None]) -> None:
         """Look at every shard, and at what they come to together."""
         index, start = self._open_index() if index_is_whole else None, 0
         for shard in self._record.shards:
@@ -87,8 +96,7 @@ class _SplitCheck:
             else:
                 self._recount(shard, None if index is None else index.slice(start, shard.rows))
             start += shard.rows
-            if progress:
-                progress(shard.bytes)
+            progress(shard.bytes)
         if len(self._recounted) == len(self._record.shards):
             self.faults += self._miscounts()
         self.faults += self._repeats()

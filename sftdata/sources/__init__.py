@@ -15,7 +15,22 @@ from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.manifest import digest_file
 from sftdata.settings.sources import SourceSettings
-from sftdata.sources import arrow, batches, columns, conll, csv, hub, json_array, jsonl, parquet, rejected, saved, sql
+from sftdata.sources import (
+    arrow,
+    batches,
+    columns,
+    compression,
+    conll,
+    csv,
+    frame,
+    hub,
+    json_array,
+    jsonl,
+    parquet,
+    rejected,
+    saved,
+    sql,
+)
 from sftdata.sources.finding import find
 from sftdata.sources.parsing import Parsed
 from sftdata.sources.source import Slice, Source
@@ -88,8 +103,9 @@ FORMATS: dict[str, Format] = {
     "dataset": Format((), saved.read, columns.parse, batches.original, identify=saved.identify),
     "hub": Format((), hub.read, columns.parse, batches.original, identify=hub.identify),
     "sql": Format((), sql.read, columns.parse, batches.original, identify=sql.identify),
+    "frame": Format((), frame.read, columns.parse, batches.original),
 }
-"""All formats. Names of text files may also end in the suffix of a compression; `hub` and `sql` are no files."""
+"""All formats. Names of text files may also end in the suffix of a compression; the last three are no files."""
 
 
 def find_sources(settings: Iterable[SourceSettings], base: Path = Path()) -> list[Source]:
@@ -110,6 +126,26 @@ def size_of(source: Source) -> int:
     identify = FORMATS[source.format].identify
     with _told(source):
         return identify(source)[0] if identify else source.path.stat().st_size
+
+
+def expected_bytes(source: Source) -> int:
+    """Return about how many bytes the chunks of a source will say that they cover; 0 where nobody knows.
+
+    Raises:
+        SourceError: when the source cannot be reached.
+    """
+    if source.frame is not None:
+        return int(source.frame.nbytes)
+    if FORMATS[source.format].identify:
+        return size_of(source)
+    with _told(source):
+        measure = parquet.unpacked_size if source.format == "parquet" else compression.unpacked_size
+        return measure(source.path)
+
+
+def count_rows(source: Source) -> int | None:
+    """Return how many rows a source has, where it says so without being read."""
+    return parquet.count_rows(source.path) if source.format == "parquet" else None
 
 
 def digest_of(source: Source) -> str:

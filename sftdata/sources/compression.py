@@ -25,6 +25,8 @@ BUFFER = 2**18
 
 _NAMES = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
 _LONGEST_MAGIC = 10
+_JUDGED = 2**23
+"""Unpacked bytes by which it is judged how much a file packs."""
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -59,6 +61,25 @@ def find_packing(start: bytes) -> str | None:
     return None
 
 
+def unpacked_size(path: Path) -> int:
+    """Return how many bytes are in a file; of a packed one, judged by its first megabytes, about how many.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        packing = find_packing(file.read(_LONGEST_MAGIC))
+    if packing is None:
+        return size
+    with _Unpacked(path, packing) as unpacked:
+        try:
+            count = len(unpacked.read(_JUDGED) or b"")
+        except SourceError:  # told when the file is read
+            return size
+        return count if count < _JUDGED else size * count // unpacked.place
+
+
 class _Unpacked(io.RawIOBase):
     """What is in a packed file; each read fills its buffer as long as there is more."""
 
@@ -67,6 +88,11 @@ class _Unpacked(io.RawIOBase):
         self._packed = path.open("rb", buffering=0)
         self._fill = _open_stream(self._packed, packing)
         self._size = 0
+
+    @property
+    def place(self) -> int:
+        """How many of the packed bytes are read."""
+        return self._packed.tell()
 
     def readable(self) -> bool:
         return True

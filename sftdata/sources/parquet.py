@@ -1,6 +1,7 @@
 """Read Parquet files, row group by row group."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +34,23 @@ def read(source: Source) -> Iterator[Slice]:
             yield from cut(_read_all(file, source.name), source.name)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as cause:  # UnicodeDecodeError by a column's name
         raise SourceError(f"{source.name} cannot be read as Parquet: {cause}") from None
+
+
+def count_rows(path: Path) -> int | None:
+    """Return how many rows a file says that it has; None where it is none or damaged."""
+    try:
+        return int(pa.parquet.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError):  # told when the file is read
+        return None
+
+
+def unpacked_size(path: Path) -> int:
+    """Return about how many bytes the rows of a file take in memory; its own size where it is none or damaged."""
+    try:
+        metadata = pa.parquet.read_metadata(path)
+    except (pa.ArrowException, OSError):  # told when the file is read
+        return path.stat().st_size
+    return sum(int(metadata.row_group(place).total_byte_size) for place in range(metadata.num_row_groups))
 
 
 def _read_all(file: pa.parquet.ParquetFile, name: str) -> Iterator[pa.RecordBatch]:

@@ -18,6 +18,8 @@ class Source:
         id: eight hexadecimal digits from the name; the part of a row id before the colon.
         format: a key of `FORMATS`.
         settings: what the recipe or the command says about it.
+        frame: the rows as an Arrow table, where they are in memory; it stays here when the source is pickled, for each
+            chunk brings its own part of them.
     """
 
     path: Path
@@ -25,6 +27,10 @@ class Source:
     id: str
     format: str
     settings: SourceSettings = field(default_factory=lambda: SourceSettings(path="-"))
+    frame: Any = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "frame": None}
 
 
 class Slice(NamedTuple):

@@ -142,7 +142,8 @@ def _open_server(uri: str, query: str) -> Iterator[tuple[list[str], Iterator[Any
     except ImportError:
         raise SourceError(f"{anonymize(uri)}: a database other than SQLite needs: pip install 'sftdata[sql]'") from None
     try:
-        with sqlalchemy.create_engine(uri).connect() as connection:  # rolls back when it ends
+        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)  # closes what it opened
+        with engine.connect() as connection:  # rolls back when it ends
             options = {"stream_results": True, "yield_per": BATCH_ROWS, "postgresql_readonly": True}
             rows = connection.execution_options(**options).exec_driver_sql(query)
             yield list(rows.keys()), iter(rows)

@@ -71,6 +71,14 @@ class Tokenizer:
         """One more than the highest id."""
         return max(self.reference.get_vocab(with_added_tokens=True).values()) + 1
 
+    @property
+    def unknown_id(self) -> int | None:
+        """The id that stands for what the vocabulary has not; None where its model spells everything."""
+        model = json.loads(self.text)["model"]
+        named: str | None = model.get("unk_token")
+        given: int | None = model.get("unk_id")
+        return given if named is None else self.reference.token_to_id(named)
+
     @cached_property
     def special_tokens(self) -> tuple[str, ...]:
         """The control tokens' texts, by id."""

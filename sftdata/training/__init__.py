@@ -4,27 +4,32 @@ The functions load torch when they are called, so that this package can be impor
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sftdata.engine import Watch
 from sftdata.errors import TrainingError
+from sftdata.recipe import AnyRecipe
 from sftdata.settings.training import TrainSettings
+from sftdata.shards.reader import Split
+from sftdata.training.given import find_data, find_run, find_training
 from sftdata.training.run import TrainResult
 from sftdata.training.watching import Callback, Watching, find_callback
 
-__all__ = ["TrainResult", "check_model", "evaluate", "open_loader", "predict", "train"]
+__all__ = ["TrainResult", "check_model", "evaluate", "open_loader", "predict", "to_torch", "train"]
 
 if TYPE_CHECKING:
     from sftdata.training.loader import Loader
+    from sftdata.training.torch_split import TorchSplit
 
 _NEEDED = ("torch", "transformers", "peft", "safetensors", "tensorboard", "sacrebleu")
 
 
 def train(
-    data: str | Path,
-    settings: TrainSettings,
+    data: AnyRecipe,
+    settings: TrainSettings | Mapping[str, Any] | None = None,
     *,
     resume: bool = False,
     progress: bool | None = None,
@@ -34,8 +39,10 @@ def train(
     """Train a model from the `train` split of a prepared dataset and save it in `settings.output_dir`.
 
     Args:
-        data: the directory that `prepare` wrote.
-        settings: paths in it are taken as they are.
+        data: a recipe, its file, or a mapping with its keys, which has been prepared; or the directory that `prepare`
+            wrote.
+        settings: instead of the recipe's `train`: settings, or a mapping with their keys. Paths in it are taken as
+            they are.
         resume: go on from the newest checkpoint in `settings.output_dir`, if there is one.
         progress: show a progress bar (True), nothing (False), or a bar on a terminal and lines elsewhere (None).
         callback: called with (part, step, values): `start` with the settings, `train` and `validation` with what is
@@ -46,14 +53,16 @@ def train(
         TrainingError: the task, the model, the settings or the run directory do not fit; torch is not installed.
         DataError: the dataset is unfinished, or trains nothing.
         OutputError: `settings.output_dir` holds something else.
+        UsageError: nothing says how to train, or a recipe or settings are faulty.
     """
+    directory, chosen = find_training(data, settings)
     if profile:
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # read when torch is imported: else it talks of each profile
     _require_torch()
     from sftdata.training.cross_validation import train as run
 
-    watching = Watching(progress=progress, callback=callback or find_callback(settings), profile=profile)
-    return run(data, settings, resume=resume, watching=watching)
+    watching = Watching(progress=progress, callback=callback or find_callback(chosen), profile=profile)
+    return run(directory, chosen, resume=resume, watching=watching)
 
 
 def check_model(data: str | Path, model: str | Path) -> tuple[str, ...]:
@@ -114,15 +123,35 @@ def open_loader(
     return run(data, settings, start=start, packed=packed, fixed=fixed, rank=rank, ranks=ranks)
 
 
+def to_torch(split: Split, pad_id: int | None = None) -> "TorchSplit":
+    """Return a split as a dataset of torch, for a DataLoader or transformers' Trainer; its `collate` pads batches.
+
+    Args:
+        split: what `load_split` returned.
+        pad_id: the token id that fills short rows; by default the padding token of the dataset's tokenizer, or 0.
+
+    Raises:
+        TrainingError: the examples have weights, which a loss of transformers would leave out; torch is not installed.
+    """
+    _require_torch()
+    from sftdata.training.torch_split import TorchSplit
+
+    return TorchSplit(split, pad_id)
+
+
 def evaluate(
-    run: str | Path,
-    data: str | Path,
+    run: AnyRecipe,
+    data: str | Path | None = None,
     split: str = "test",
     *,
     batch_size: int = 32,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    watch: Watch = lambda stage, done, total: None,
 ) -> dict[str, Any]:
     """Score a finished run on one split of a prepared dataset; the result can be written as JSON.
+
+    `run` is the directory that `train` wrote, or the recipe that it trained from; `data` the directory that `prepare`
+    wrote: by default the one that was trained from. `watch` is told about progress.
 
     Always `rows` and `loss` (nats a target: an example, a tag or a trained token; of scores the squared error), and the
     metrics that `sftdata.training.metrics` lists for the task. What has no value here is in `undefined`, with the
@@ -137,23 +166,27 @@ def evaluate(
         DataError: the dataset is unfinished, has no such split, or the split has no rows.
     """
     _require_torch()
+    directory, measured = find_run(run), data or find_data(run)
     from sftdata.training.evaluation import evaluate as run_evaluation
 
-    return run_evaluation(run, data, split, batch_size=batch_size, device=device)
+    return run_evaluation(directory, measured, split, batch_size=batch_size, device=device, watch=watch)
 
 
 def predict(
-    run: str | Path,
-    texts: Sequence[str | Sequence[str]],
-    text_pairs: Sequence[str] | None = None,
+    run: AnyRecipe,
+    texts: str | Iterable[str | Sequence[str]],
+    text_pairs: str | Iterable[str] | None = None,
     *,
     batch_size: int = 32,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     max_new_tokens: int | None = None,
+    watch: Watch = lambda stage, done, total: None,
 ) -> list[dict[str, Any]]:
     """Use a finished run on texts; one result a text, in order.
 
-    A run on pairs of texts needs the second ones, `text_pairs`, as many as `texts`.
+    `run` is the directory that `train` wrote, or the recipe that it trained from; `texts` a list, a column of a frame,
+    or a single text. A run on pairs of texts needs the second ones, `text_pairs`, as many as `texts`. `watch` is told
+    about progress.
 
     For tags a text may be given as the list of its words; else it is cut at white space, and each Chinese character is
     a word.
@@ -169,9 +202,14 @@ def predict(
         DataError: a text is longer than the model takes, or has no tokens; a word has none.
     """
     _require_torch()
+    directory = find_run(run)
     from sftdata.training.prediction import predict as run_prediction
 
-    return run_prediction(run, texts, text_pairs, batch_size=batch_size, device=device, max_new_tokens=max_new_tokens)
+    asked = [texts] if isinstance(texts, str) else list(texts)
+    pairs = [text_pairs] if isinstance(text_pairs, str) else None if text_pairs is None else list(text_pairs)
+    return run_prediction(
+        directory, asked, pairs, batch_size=batch_size, device=device, max_new_tokens=max_new_tokens, watch=watch
+    )
 
 
 def _require_torch() -> None:

@@ -7,17 +7,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sftdata.manifest import write_aside
 from sftdata.records import Task
+from sftdata.report.run_page import add_run_report
 from sftdata.settings.training import TrainSettings
 from sftdata.shards.reader import Split, load_split
 from sftdata.training.distributed import Ranks, first_does, join
 from sftdata.training.evaluation import list_thresholds
+from sftdata.training.examples import Examples
+from sftdata.training.findings import count_confusions, tell_scores, write_findings
 from sftdata.training.finished import load_run
-from sftdata.training.folds import FoldScore, average_folds, count_folds, find_originals, join_predictions, select_fold
+from sftdata.training.folds import (
+    FOLDS_NAME,
+    FoldScore,
+    average_folds,
+    count_folds,
+    find_originals,
+    join_predictions,
+    select_fold,
+)
 from sftdata.training.isolation import prepare_packing
-from sftdata.training.label_errors import find_label_errors, write_label_errors
+from sftdata.training.label_errors import LabelErrors, find_label_errors, write_label_errors
 from sftdata.training.metrics import LOWER_IS_BETTER, Scores
 from sftdata.training.models import choose_device, quiet_transformers, uses_bf16
 from sftdata.training.out_of_fold import write_predictions
@@ -25,8 +37,8 @@ from sftdata.training.run import RunRecord, TrainResult, check_output_dir, diges
 from sftdata.training.scoring import Outputs, run_model, score
 from sftdata.training.session import describe_run, open_held, train_together
 from sftdata.training.watching import Watching
+from sftdata.training.worst import ANSWERS, describe_answers, find_worst
 
-FOLDS_NAME = "folds.json"
 PREDICTIONS_NAME = "out_of_fold.parquet"
 ERRORS_NAME = "label_errors.jsonl"
 
@@ -49,7 +61,7 @@ def cross_validate(
     started, directory, split = time.monotonic(), Path(settings.output_dir), load_split(data)
     count = count_folds(split.folds())
     first_does(ranks, lambda: check_output_dir(directory, resume=resume))
-    record = describe_run(data, split.manifest, settings, digest_data(split.manifest))
+    record = describe_run(data, split.manifest, settings, digest_data(split.manifest), ranks)
     record = record.model_copy(update={"folds": count})
     first_does(ranks, lambda: write_run(directory, record))
     results = [
@@ -83,9 +95,7 @@ def summarize(split: Split, record: RunRecord, directory: Path) -> dict[str, Fol
     outputs = [_run_fold(split, run, fold_path(directory, number), number) for number, run in enumerate(runs)]
     names = record.label_names or ()
     scores = [score(one, names, list_thresholds(run)) for one, run in zip(outputs, runs, strict=True)]
-    average = average_folds(scores)
-    doubtful = _write_predictions(split, record, directory, outputs) if record.task in _TOLD else None
-    _write_summary(directory, average, scores, doubtful)
+    average, doubtful = average_folds(scores), None
     thresholds = [run.thresholds for run in runs if run.thresholds]
     outcome = {
         "status": "finished",
@@ -93,7 +103,12 @@ def summarize(split: Split, record: RunRecord, directory: Path) -> dict[str, Fol
         "scores": {name: one.mean for name, one in average.items() if one.mean is not None},
         "thresholds": _mean_thresholds(thresholds, names) if thresholds else None,
     }
-    write_run(directory, record.model_copy(update=outcome))
+    record = record.model_copy(update=outcome)
+    if record.task in _TOLD:
+        doubtful = _write_predictions(split, record, directory, outputs)
+    _write_summary(directory, average, scores, doubtful)
+    write_run(directory, record)
+    add_run_report(directory)
     return average
 
 
@@ -114,21 +129,53 @@ def _run_fold(split: Split, run: RunRecord, directory: Path, number: int) -> Out
 def _write_predictions(split: Split, record: RunRecord, directory: Path, outputs: Sequence[Outputs]) -> int | None:
     """Write what was said of each row; return how many labels it contradicts, where there is one label a row."""
     originals, folds = find_originals(split), split.folds()
+    joined = _join(originals, folds, outputs)
+    row_ids = split.table["row_id"].filter(originals)
+    path = directory / PREDICTIONS_NAME
+    write_predictions(path, record, row_ids, folds[originals], joined.targets, joined.found)
+    errors = None
+    if record.task == Task.TEXT_CLASSIFICATION and joined.found.ndim == 2:
+        errors = find_label_errors(joined.targets, joined.found, rank="self_confidence")
+        files = {entry.id: entry.path for entry in split.manifest.inputs}
+        ids = row_ids.take(errors.positions).to_pylist()
+        write_label_errors(directory / ERRORS_NAME, errors, record.label_names or (), ids, files)
+    _write_findings(split, originals, record, directory, joined, errors)
+    return None if errors is None else len(errors)
+
+
+def _join(originals: NDArray[np.bool_], folds: NDArray[np.int32], outputs: Sequence[Outputs]) -> Outputs:
+    """Put together what the models of all folds said of their rows, in the order of the rows that are no copies."""
     numbers = np.cumsum(originals) - 1  # of each row among those that are no copies
     held = [select_fold(folds, number)[1] for number in range(len(outputs))]
-    places = [numbers[rows[originals[rows]]] for rows in held]
-    rows = int(originals.sum())
-    targets = join_predictions(rows, zip(places, (one.targets for one in outputs), strict=True))
-    found = join_predictions(rows, zip(places, (one.found for one in outputs), strict=True))
-    row_ids = split.table["row_id"].filter(originals)
-    write_predictions(directory / PREDICTIONS_NAME, record, row_ids, folds[originals], targets, found)
-    if record.task != Task.TEXT_CLASSIFICATION or found.ndim == 1:
-        return None
-    errors = find_label_errors(targets, found, rank="self_confidence")
-    files = {entry.id: entry.path for entry in split.manifest.inputs}
-    ids = row_ids.take(errors.positions).to_pylist()
-    write_label_errors(directory / ERRORS_NAME, errors, record.label_names or (), ids, files)
-    return len(errors)
+    places, rows = [numbers[rows[originals[rows]]] for rows in held], int(originals.sum())
+    names = ("counts", "targets", "found", "losses")
+    parts = {name: [getattr(one, name) for one in outputs] for name in names}
+    columns = {name: join_predictions(rows, zip(places, of_name, strict=True)) for name, of_name in parts.items()}
+    return Outputs(task=outputs[0].task, loss_sum=sum(one.loss_sum for one in outputs), correct=0, **columns)
+
+
+def _write_findings(
+    split: Split,
+    originals: NDArray[np.bool_],
+    record: RunRecord,
+    directory: Path,
+    joined: Outputs,
+    errors: LabelErrors | None,
+) -> None:
+    """Write down for the report what all models together, each on the rows that it has not seen, do worst."""
+    examples, names = Examples(split).select(np.flatnonzero(originals)), record.label_names or ()
+    thresholds = list_thresholds(record)
+    found = {
+        "step": None,
+        "scores": tell_scores(record.task, joined.counts, score(joined, names, thresholds)),
+        "confusions": count_confusions(record.task, joined.targets, joined.found, len(names)),
+        "worst": describe_answers(examples, joined, find_worst(joined.losses, ANSWERS), names, thresholds),
+    }
+    if errors is not None:
+        told = describe_answers(examples, joined, errors.positions[:ANSWERS], names)
+        given = [float(f"{value:.5g}") for value in errors.given_probability[:ANSWERS]]
+        found["doubtful"] = [one | {"given_probability": value} for one, value in zip(told, given, strict=True)]
+    write_findings(directory, split.manifest, "out-of-fold", found)
 
 
 def _write_summary(

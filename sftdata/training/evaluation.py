@@ -1,5 +1,6 @@
 """Score a finished run on a split, beside what always giving one answer would score."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sftdata.arrays import to_numpy
+from sftdata.engine import Watch
+from sftdata.manifest import Manifest
 from sftdata.records import IGNORE_INDEX, Task
+from sftdata.report.run_page import add_run_report
 from sftdata.shards.reader import Split, load_split
 from sftdata.tokenizers.loading import load_tokenizer
 from sftdata.training.examples import Examples, require_targets
+from sftdata.training.findings import count_confusions, tell_scores, write_findings
 from sftdata.training.finished import find_weights, load_run
 from sftdata.training.fit import check_run
-from sftdata.training.generation import score_writing
+from sftdata.training.generation import write_texts
 from sftdata.training.isolation import prepare_packing
 from sftdata.training.metrics import (
     GENERATED,
@@ -25,38 +30,49 @@ from sftdata.training.metrics import (
     score_labels,
     score_numbers,
     score_tags,
+    score_texts,
 )
 from sftdata.training.models import choose_device, quiet_transformers, uses_bf16
 from sftdata.training.run import RunRecord, read_run, refuse_folds
 from sftdata.training.scoring import Outputs, run_model, score
-
-_COUNTED = {
-    Task.TOKEN_CLASSIFICATION: "words",
-    Task.SEQ2SEQ: "trained_tokens",
-    Task.CAUSAL_LM: "trained_tokens",
-}
-"""What the targets of a row are called, where it has several."""
+from sftdata.training.worst import describe_worst
 
 
-def evaluate(run: str | Path, data: str | Path, split: str, *, batch_size: int, device: str) -> dict[str, Any]:
+def evaluate(
+    run: str | Path, data: str | Path, split: str, *, batch_size: int, device: str, watch: Watch
+) -> dict[str, Any]:
     """Do what `sftdata.training.evaluate` says."""
-    record, part = read_run(Path(run)), load_split(data, split)
-    refuse_folds(Path(run), record)
-    place, names = choose_device(device), record.label_names or ()
+    directory, record, part = Path(run), read_run(Path(run)), load_split(data, split)
+    refuse_folds(directory, record)
+    place, names, thresholds = choose_device(device), record.label_names or (), list_thresholds(record)
     with quiet_transformers():
-        check_run(data, split, run, record, find_weights(Path(run), record))
-        model, config = load_run(Path(run), record, place)
+        check_run(data, split, run, record, find_weights(directory, record))
+        model, config = load_run(directory, record, place)
         examples = Examples(part, pad_id=config.get_text_config().pad_token_id or 0)
         require_targets(examples, f"{data}: the {split} split")
-        bf16 = uses_bf16(record.settings.precision, place)
-        prepare_packing(model, record.task, bf16=bf16, dense=False)
-        outputs = run_model(model, examples, batch_size=batch_size, bf16=bf16)
-        scores = score(outputs, names, list_thresholds(record))
-        if record.task == Task.SEQ2SEQ:
-            scores |= _score_writing(Path(run), model, examples, batch_size=batch_size, bf16=bf16)
-    counted = {_COUNTED[record.task]: int(examples.targets.sum())} if record.task in _COUNTED else {}
+        how: Any = {"batch_size": batch_size, "bf16": uses_bf16(record.settings.precision, place)}
+        prepare_packing(model, record.task, bf16=how["bf16"], dense=False)
+        outputs = run_model(model, examples, watch=lambda done: watch("evaluate", done, len(examples)), **how)
+        texts = _write(directory, record.task, model, examples, how)
+        written = texts[1] if texts else None
+        worst = describe_worst(model, examples, outputs, names, thresholds=thresholds, written=written, **how)
+    scores = score(outputs, names, thresholds) | _score_texts(directory, record.task, texts)
     baseline = score_baseline(load_split(data, "train"), outputs, names)
-    return {"rows": len(examples), **counted, **scores.to_json(), **({"baseline": baseline} if baseline else {})}
+    told = tell_scores(record.task, outputs.counts, scores) | ({"baseline": baseline} if baseline else {})
+    confusions = count_confusions(record.task, outputs.targets, outputs.found, len(names))
+    found = {"step": record.best_step, "scores": told, "confusions": confusions, "worst": worst}
+    _leave(directory, part.manifest, split, found)
+    return told
+
+
+def _leave(run: Path, manifest: Manifest, split: str, found: dict[str, Any]) -> None:
+    """Write what was found into the run, and its report anew; a run that cannot be written to is no fault."""
+    try:
+        write_findings(run, manifest, split, found)
+    except OSError as cause:
+        warnings.warn(f"{run} was not written to: {cause}", RuntimeWarning, stacklevel=2)
+        return
+    add_run_report(run)
 
 
 def list_thresholds(record: RunRecord) -> NDArray[np.float32] | None:
@@ -66,10 +82,20 @@ def list_thresholds(record: RunRecord) -> NDArray[np.float32] | None:
     return np.array([record.thresholds[name] for name in record.label_names or ()], dtype=np.float32)
 
 
-def _score_writing(run: Path, model: Any, examples: Examples, *, batch_size: int, bf16: bool) -> Scores:
-    if not (run / "tokenizer.json").is_file():
-        return Scores.make(dict.fromkeys(GENERATED, f"{run} has no tokenizer.json, which decodes what is written"))
-    return score_writing(model, load_tokenizer(str(run)), examples, batch_size=batch_size, bf16=bf16)
+def _write(
+    run: Path, task: Task, model: Any, examples: Examples, how: dict[str, Any]
+) -> tuple[list[str], list[str]] | None:
+    """Return references and what a seq2seq model writes; None for others, and where nothing decodes what it writes."""
+    if task != Task.SEQ2SEQ or not (run / "tokenizer.json").is_file():
+        return None
+    return write_texts(model, load_tokenizer(str(run)), examples, **how)
+
+
+def _score_texts(run: Path, task: Task, texts: tuple[list[str], list[str]] | None) -> Scores:
+    if texts:
+        return score_texts(*texts)
+    missing = GENERATED if task == Task.SEQ2SEQ else ()
+    return Scores.make(dict.fromkeys(missing, f"{run} has no tokenizer.json, which decodes what is written"))
 
 
 def score_baseline(train: Split, outputs: Outputs, names: tuple[str, ...]) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from sftdata.errors import DataError, VerificationError
+from sftdata.manifest import Manifest
 from sftdata.plan import Plan, Rows
 from sftdata.records import IGNORE_INDEX, Task
 from sftdata.shards.reader import Split
@@ -77,6 +79,16 @@ class Examples:
     def row_ids(self, rows: Rows) -> list[str]:
         """Return the ids of these examples."""
         return [self._table(shard)["row_id"][place].as_py() for shard, place in self._locate(rows)]
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the dataset of the first split says of itself."""
+        return self._files[0][0].manifest
+
+    def read(self, rows: Rows) -> list[dict[str, Any]]:
+        """Return these examples as they stand in their shards; for a few."""
+        places = [(*self._files[shard], place) for shard, place in self._locate(rows)]
+        return [split[int(split.starts[number]) + place] for split, number, place in places]
 
     def settle(self) -> None:
         """Wait until all shards that were opened are compared with their digests.

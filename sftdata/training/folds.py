@@ -18,6 +18,8 @@ from sftdata.shards.layout import PARENT
 from sftdata.shards.reader import Split
 from sftdata.training.metrics import Scores
 
+FOLDS_NAME = "folds.json"
+
 Folds = NDArray[np.integer]
 """The fold of each row, shape `[rows]`, as `Split.folds()` returns it."""
 

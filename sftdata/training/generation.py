@@ -1,4 +1,4 @@
-"""Write text with a model, greedily, and score what it wrote."""
+"""Write text with a model, greedily."""
 
 from typing import Any
 
@@ -10,7 +10,6 @@ from sftdata.records import IGNORE_INDEX
 from sftdata.tokenizers.loading import Tokenizer
 from sftdata.training.distributed import ALONE, Ranks, gather_all
 from sftdata.training.examples import Examples
-from sftdata.training.metrics import Scores, score_texts
 from sftdata.training.scoring import cut_split, take_turns
 from sftdata.training.sharding import without_gradients
 
@@ -47,12 +46,15 @@ def _cut_behind_end(line: NDArray[np.int64], model: Any) -> list[int]:
     return ids
 
 
-def score_writing(
+def write_texts(
     model: Any, tokenizer: Tokenizer, examples: Examples, *, batch_size: int, bf16: bool, ranks: Ranks = ALONE
-) -> Scores:
-    """Score what a seq2seq model writes for the sources of a split against their targets; ranks share the sources.
+) -> tuple[list[str], list[str]]:
+    """Write a text for each source of a split with a seq2seq model; ranks share the sources, and get all.
 
-    It may write as many tokens as the longest target has. References are the targets as decoded from their ids.
+    It may write as many tokens as the longest target has.
+
+    Returns:
+        The references, which are the targets as decoded from their ids, and what was written; a text an example each.
     """
     texts: dict[int, tuple[str, str]] = {}
     most, batches = int(examples.targets.max()), cut_split(examples, batch_size)
@@ -67,4 +69,4 @@ def score_writing(
             texts[row] = (tokenizer.reference.decode(target), tokenizer.reference.decode(ids))
     of_all = {row: pair for part in gather_all(ranks, texts) for row, pair in part.items()}
     references, found = zip(*(of_all[row] for row in range(len(examples))), strict=True)
-    return score_texts(references, found)
+    return list(references), list(found)

@@ -1,19 +1,22 @@
 """What happens at the end of an epoch and when it is time to save: evaluate, note the best, write a checkpoint."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from sftdata.tokenizers.loading import load_tokenizer
 from sftdata.training.checkpoint import RunState
 from sftdata.training.compilation import run_as_written
-from sftdata.training.generation import score_writing
-from sftdata.training.metrics import GENERATED, METRICS, is_better
+from sftdata.training.findings import count_confusions, tell_scores, write_findings
+from sftdata.training.generation import write_texts
+from sftdata.training.metrics import GENERATED, METRICS, Scores, is_better, score_texts
 from sftdata.training.monitor import Monitor
 from sftdata.training.passes import explain_shortage
 from sftdata.training.saving import CheckpointWriter
-from sftdata.training.scoring import run_model, score, tune
+from sftdata.training.scoring import Outputs, run_model, score, tune
 from sftdata.training.setup import Setup
+from sftdata.training.worst import describe_worst
 
 SHOWN = 5
 """Scores that a line shows while a run works; the log has all."""
@@ -64,18 +67,41 @@ def _evaluate(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Mo
         return False
     size = setup.settings.eval_batch_size or 2 * setup.settings.batch_size
     message = f"evaluation after step {state.step}: out of memory with train.eval_batch_size {size}. Set a lower one."
+    how: Any = {"batch_size": size, "bf16": setup.bf16}
     with explain_shortage(message):
-        outputs = run_model(model, setup.validation, batch_size=size, bf16=setup.bf16, ranks=setup.ranks)
-    thresholds = tune(outputs)
+        outputs = run_model(model, setup.validation, ranks=setup.ranks, **how)
+    thresholds, written = tune(outputs), None
     scores = score(outputs, setup.label_names, thresholds)
     if setup.metric in GENERATED:
         tokenizer = load_tokenizer(str(setup.tokenizer))
-        scores |= score_writing(model, tokenizer, setup.validation, batch_size=size, bf16=setup.bf16, ranks=setup.ranks)
+        references, written = write_texts(model, tokenizer, setup.validation, ranks=setup.ranks, **how)
+        scores |= score_texts(references, written)
     better = is_better(setup.metric, scores.value(setup.metric), state.best_value)
     if better:
         state.best_step, state.best_value, state.best_scores = state.step, scores.value(setup.metric), scores.values
         state.best_thresholds = None if thresholds is None else thresholds.tolist()
+        with explain_shortage(message):
+            worst = describe_worst(
+                model, setup.validation, outputs, setup.label_names, thresholds=thresholds, written=written, **how
+            )
+        _keep(setup, state.step, outputs, scores, worst, monitor)
     state.stale = 0 if better else state.stale + 1
     first = list(dict.fromkeys([setup.metric, *METRICS[setup.task]]))[:SHOWN]
     monitor.evaluation(state.step, scores, first, best=better)
     return better
+
+
+def _keep(
+    setup: Setup, step: int, outputs: Outputs, scores: Scores, worst: list[dict[str, Any]], monitor: Monitor
+) -> None:
+    """Write down for the report what the best evaluation so far found; a disk that is full costs no more than that."""
+    if setup.validation is None or not setup.ranks.is_first:
+        return
+    told = tell_scores(setup.task, outputs.counts, scores)
+    confusions = count_confusions(setup.task, outputs.targets, outputs.found, len(setup.label_names))
+    found = {"step": step, "scores": told, "confusions": confusions, "worst": worst}
+    split = "validation" if setup.settings.fold is None else "held-out"
+    try:
+        write_findings(setup.directory, setup.validation.manifest, split, found)
+    except OSError as cause:
+        monitor.say(f"what the evaluation found was not written for the report: {cause}")

@@ -1,6 +1,6 @@
 """Apply a finished run to texts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from sftdata.engine import Watch
 from sftdata.errors import DataError, UsageError
 from sftdata.plan import micro_batches
 from sftdata.records import Task
@@ -37,6 +38,7 @@ def predict(
     batch_size: int,
     device: str,
     max_new_tokens: int | None,
+    watch: Watch,
 ) -> list[dict[str, Any]]:
     """Do what `sftdata.training.predict` says."""
     record = read_run(Path(run))
@@ -51,11 +53,12 @@ def predict(
         lengths = np.array([len(one.ids) for one in encoded], dtype=np.int64)
         batches = micro_batches(np.arange(len(texts)), lengths, batch_size)
         parts = [[encoded[row] for row in rows] for rows in batches]
+        told = _Told(len(texts) * len(members), watch).each
         if record.task in _WRITTEN:
             model, _ = load_run(members[0], record, choose_device(device))
-            answers = [_write(model, tokenizer, part, record.task, most) for part in parts]
+            answers = [_write(model, tokenizer, part, record.task, most) for part in told(parts)]
         else:
-            found = _find_together(members, parts, record, choose_device(device))
+            found = _find_together(members, lambda: told(parts), record, choose_device(device))
             answers = [_tell(of_part, part, record) for of_part, part in zip(found, parts, strict=True)]
     results: list[dict[str, Any]] = [{} for _ in texts]
     for rows, of_part in zip(batches, answers, strict=True):
@@ -65,6 +68,20 @@ def predict(
     if text_pairs is not None:
         asked = [{**of_row, "text_pair": text} for of_row, text in zip(asked, text_pairs, strict=True)]
     return [{**of_row, **result} for of_row, result in zip(asked, results, strict=True)]
+
+
+class _Told:
+    """Tells how many of so many texts are done."""
+
+    def __init__(self, total: int, watch: Watch) -> None:
+        self._done, self._total, self._watch = 0, total, watch
+
+    def each(self, parts: Iterable[Sequence[Encoded]]) -> Iterator[Sequence[Encoded]]:
+        """Yield parts of the texts; the next one is asked for when one is done."""
+        for part in parts:
+            yield part
+            self._done += len(part)
+            self._watch("predict", self._done, self._total)
 
 
 def _check_lengths(encoded: Sequence[Encoded], limit: int | None, room: int) -> None:
@@ -93,13 +110,13 @@ def find_members(run: Path, record: RunRecord) -> list[Path]:
 
 
 def _find_together(
-    members: Sequence[Path], parts: Sequence[Sequence[Encoded]], record: RunRecord, device: torch.device
+    members: Sequence[Path], parts: Callable[[], Iterable[Sequence[Encoded]]], record: RunRecord, device: torch.device
 ) -> list[torch.Tensor]:
     """Return the mean of what each model finds in each part: scores, or probabilities of labels, classes or tags."""
     sums: list[torch.Tensor] = []
     for member in members:
         model, config = load_run(member, record, device)
-        found = [_read(_find_logits(model, config, part), record.task) / len(members) for part in parts]
+        found = [_read(_find_logits(model, config, part), record.task) / len(members) for part in parts()]
         sums = [before + more for before, more in zip(sums, found, strict=True)] if sums else found
     return sums
 

@@ -74,6 +74,10 @@ class RunRecord(BaseModel):
     """Of a cross-validation: how many runs stand in it, `fold-0` and so on, whose models answer together."""
     longest_target: int | None = None
     """Tokens of the longest target that a seq2seq model was trained on."""
+    seconds: float | None = None
+    """Wall-clock time of the last session, which is the whole run where it was never resumed."""
+    environment: dict[str, str] = {}
+    """Versions, device and number of processes, for people."""
 
 
 def digest_data(manifest: Manifest, more: Sequence[Manifest] = ()) -> str:

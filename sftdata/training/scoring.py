@@ -1,6 +1,6 @@
 """Run a model over a split and score what it says, during training and after."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sftdata.plan import budget_batches
 from sftdata.records import IGNORE_INDEX, Task
+from sftdata.training.batch import Batch
 from sftdata.training.distributed import ALONE, Ranks, add_up, gather_all
 from sftdata.training.examples import Examples, Ints
 from sftdata.training.heads import HEADS, Loss
@@ -46,6 +47,7 @@ class Outputs:
             words, row after row, `[words]`.
         found: the same as the model has it: float32 probabilities of classes, `[rows, classes]`, or the likeliest class
             where those are too many, `[rows]`; of labels, `[rows, labels]`; scores; the likeliest tags.
+        losses: the loss of each example, its mean over the example's targets, shape `[rows]`, float32.
     """
 
     task: Task
@@ -54,10 +56,17 @@ class Outputs:
     correct: int
     targets: NDArray[Any]
     found: NDArray[Any]
+    losses: NDArray[np.float32]
 
 
 def run_model(
-    model: torch.nn.Module, examples: Examples, *, batch_size: int, bf16: bool, ranks: Ranks = ALONE
+    model: torch.nn.Module,
+    examples: Examples,
+    *,
+    batch_size: int,
+    bf16: bool,
+    ranks: Ranks = ALONE,
+    watch: Callable[[int], None] = lambda done: None,
 ) -> Outputs:
     """Run a model over a split without training it; the host waits for the device once, at the end.
 
@@ -67,10 +76,15 @@ def run_model(
         batch_size: as many of the longest examples fit into a batch, and more of shorter ones.
         bf16: compute in bfloat16.
         ranks: share the batches; each gets what all of them found.
+        watch: told how many examples were handed to the device.
     """
     device = next(model.parameters()).device
     sums = torch.zeros(2, dtype=torch.float64, device=device)
-    batches, targets, found = cut_split(examples, batch_size), [], []
+    batches = cut_split(examples, batch_size)
+    each: list[torch.Tensor] = []
+    targets: list[torch.Tensor] = []
+    found: list[torch.Tensor] = []
+    done = 0
     mine = take_turns(batches, ranks, filler=np.zeros(0, dtype=np.int64))
     loss = Loss(split=examples.task == Task.CAUSAL_LM and can_split(model, bf16=bf16))
     gather = examples.gather_packs if attends_within(model) else examples.gather
@@ -82,21 +96,40 @@ def run_model(
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 losses, said = HEADS[examples.task](model, there, loss)
             sums[0] += losses.sum()
+            if len(rows):
+                each.append(_add_by_example(losses, there))
             if examples.task in _WRITING:
                 likeliest = said if said.ndim == 1 else said.argmax(dim=-1)
                 sums[1] += (likeliest == there.targets.flatten()).sum()
             elif len(rows):
                 targets.append(here.targets if examples.task != Task.TOKEN_CLASSIFICATION else here.targets.flatten())
                 found.append(_read(said, examples))
+            done += len(rows)
+            watch(done)
     examples.settle()  # no score is given for a damaged shard
     loss_sum, correct = add_up(ranks, sums).tolist()
-    told = [(np.concatenate(mine), torch.cat(targets).numpy(), torch.cat(found).cpu().numpy())] if found else []
+    told = [(np.concatenate(mine), *map(_fetch, (each, targets, found)))] if each else []
     parts = [part for of_rank in gather_all(ranks, told) for part in of_rank]
-    if not parts:
-        nothing = np.zeros(0)
-        return Outputs(examples.task, loss_sum, examples.targets, int(correct), nothing, nothing)
-    order, *arrays = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Outputs(examples.task, loss_sum, examples.targets, 0, *_in_order((arrays[0], arrays[1]), examples, order))
+    order, losses_of_rows, *arrays = (np.concatenate(column) for column in zip(*parts, strict=True))
+    means = np.empty_like(losses_of_rows)
+    means[order] = losses_of_rows / examples.targets[order]
+    said_of_rows = (arrays[0], arrays[1])
+    if examples.task not in _WRITING:
+        said_of_rows = _in_order(said_of_rows, examples, order)
+    return Outputs(examples.task, loss_sum, examples.targets, int(correct), *said_of_rows, means)
+
+
+def _add_by_example(losses: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return the loss of each example, the sum over its targets, shape `[examples]`; nothing waits for the device."""
+    if batch.cu_seqlens is None or batch.positions is None:
+        return losses.reshape(len(batch.rows), -1).sum(dim=1)
+    places = torch.bucketize(batch.positions, batch.cu_seqlens[1:-1].long(), right=True)
+    return losses.new_zeros(len(batch.rows)).index_add_(0, places, losses)
+
+
+def _fetch(parts: list[torch.Tensor]) -> NDArray[Any]:
+    found: NDArray[Any] = torch.cat(parts).cpu().numpy() if parts else np.zeros(0)
+    return found
 
 
 def take_turns(batches: Sequence[Ints], ranks: Ranks, *, filler: Ints) -> list[Ints]:

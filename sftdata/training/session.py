@@ -14,6 +14,7 @@ from sftdata.errors import TrainingError
 from sftdata.manifest import Manifest, read_manifest
 from sftdata.plan import Plan
 from sftdata.records import Task
+from sftdata.report.run_page import add_run_report
 from sftdata.settings.training import TrainSettings
 from sftdata.shards.reader import Split, load_split
 from sftdata.training.adapters import add_adapters, merge_adapters
@@ -26,6 +27,7 @@ from sftdata.training.checkpoint import (
 )
 from sftdata.training.compilation import explain_failures, require_compiler
 from sftdata.training.distributed import Ranks, copy_from_first, first_does, require_agreement
+from sftdata.training.environment import describe_environment
 from sftdata.training.examples import Examples, require_targets
 from sftdata.training.fit import TOKENIZER_NAME
 from sftdata.training.folds import find_originals, select_fold
@@ -94,7 +96,7 @@ def train_together(
     copy_from_first(ranks, model.parameters())
     if setup.is_sharded:
         shard_model(model, place, ranks, bf16=setup.bf16)
-    record = describe_run(data, manifest, settings, setup.identity["data"])
+    record = describe_run(data, manifest, settings, setup.identity["data"], ranks)
     first_does(ranks, lambda: write_run(directory, record))
     steps = setup.plan.steps
     silent = not ranks.is_first
@@ -121,6 +123,7 @@ def train_together(
         # No rank has all of a sharded model: the first one saves what stands in the checkpoint.
         whole = build_model(settings, config, manifest, onto=torch.device("cpu")) if setup.is_sharded else model
         finish(whole, setup, state, data / TOKENIZER_NAME, ended, manifest)
+        add_run_report(directory)
 
     first_does(ranks, end)
     monitor.tell("end", state.step, asdict(result))
@@ -140,7 +143,7 @@ def describe_outcome(result: TrainResult, setup: Setup, state: RunState) -> dict
     """Return what the record of a run that has ended says beside that of one that begins."""
     thresholds = state.best_thresholds
     return {
-        **{name: getattr(result, name) for name in ("steps", "best_step", "metric", "scores")},
+        **{name: getattr(result, name) for name in ("steps", "best_step", "metric", "scores", "seconds")},
         "thresholds": thresholds and dict(zip(setup.label_names, thresholds, strict=True)),
         "longest_target": int(setup.examples.targets.max()) if setup.task == Task.SEQ2SEQ else None,
     }
@@ -255,7 +258,7 @@ def build_model(settings: TrainSettings, config: Any, manifest: Manifest, *, ont
     return model.to(onto)
 
 
-def describe_run(data: Path, manifest: Manifest, settings: TrainSettings, digest: str) -> RunRecord:
+def describe_run(data: Path, manifest: Manifest, settings: TrainSettings, digest: str, ranks: Ranks) -> RunRecord:
     """Return the record of a run that begins; `digest` is of all that it learns from."""
     return RunRecord(
         version=sftdata.__version__,
@@ -268,6 +271,7 @@ def describe_run(data: Path, manifest: Manifest, settings: TrainSettings, digest
         data=str(data),
         data_digest=digest,
         tokenizer_digest=manifest.tokenizer.digest,
+        environment=describe_environment(choose_device(settings.device), ranks),
     )
 
 
@@ -283,10 +287,11 @@ def fit(model: torch.nn.Module, setup: Setup, state: RunState, monitor: Monitor)
     try:
         with explain_shortage(_NO_ROOM), explain_failures() if setup.settings.compile else nullcontext():
             run_steps(model, optimizer, setup, state, monitor)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         saved = list_checkpoints(setup.directory)
         where = f"goes on after step {saved[-1]}" if saved else "starts from the beginning, as there is no checkpoint"
-        monitor.say(f"stopped after step {state.step}; the same command with --resume {where}")
+        stop.add_note(f"stopped after step {state.step}; the same command with --resume {where}")
+        monitor.say(stop.__notes__[-1])
         raise
 
 

@@ -1,7 +1,7 @@
 """The report in a real browser: it renders without a complaint or a request, and its filters and expands work."""
 
 import pytest
-from browser import Watched, open_browser
+from browser import FIND_WEAK, Watched, open_browser
 from examples import make_conversations
 
 import sftdata
@@ -113,29 +113,3 @@ def test_without_scripts_everything_is_there_and_no_tool_that_does_not_work(brow
     assert not any(tool.is_visible() for tool in tab.locator(".tools").all())
     assert all(part.is_visible() for part in tab.locator("[data-split]").all())
     context.close()
-
-
-FIND_WEAK = """() => {
-  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b]
-    .map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = parse(getComputedStyle(e).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const weak = [];
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const element = texts.currentNode.parentElement;
-    if (!texts.currentNode.textContent.trim() || !element.checkVisibility() || element.closest("script, svg")) continue;
-    const [a, b] = [light(parse(getComputedStyle(element).color)), light(ground(element))].sort((x, y) => y - x);
-    const contrast = (a + 0.05) / (b + 0.05);
-    if (contrast < 4.5) weak.push(`${element.tagName}.${element.className} ${contrast.toFixed(2)}`);
-  }
-  return [...new Set(weak)];
-}"""
-"""Finds text with less contrast than 4.5 to 1, which WCAG 2.2 asks for."""

@@ -228,7 +228,9 @@ def server(base, monkeypatch):
     """SQLAlchemy, which opens an SQLite database whatever it is asked for: no server can be had in a test."""
     sqlalchemy = pytest.importorskip("sqlalchemy")
     create = sqlalchemy.create_engine
-    monkeypatch.setattr(sqlalchemy, "create_engine", lambda uri: create(f"sqlite+pysqlite:///{base}/x.db"))
+    monkeypatch.setattr(
+        sqlalchemy, "create_engine", lambda uri, **how: create(f"sqlite+pysqlite:///{base}/x.db", **how)
+    )
     return sqlalchemy
 
 
@@ -242,7 +244,7 @@ def test_other_databases_go_through_sqlalchemy(base, server):
 
 
 def test_a_database_that_cannot_be_opened_is_told(base, server, monkeypatch):
-    def refuse(uri):
+    def refuse(uri, **how):
         raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
 
     monkeypatch.setattr(server, "create_engine", refuse)

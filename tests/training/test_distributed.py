@@ -17,6 +17,8 @@ from sftdata.records import Task
 from sftdata.training import distributed, train
 from sftdata.training.checkpoint import list_checkpoints
 from sftdata.training.distributed import Ranks, read_ranks
+from sftdata.training.findings import read_findings
+from sftdata.training.worst import TEXTS
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,14 @@ def test_the_loss_by_source_is_that_of_all_ranks(together):
     for one, two in trained:
         assert two["loss/train.txt"] == pytest.approx(one["loss/train.txt"], rel=1e-3)
         assert two["loss/train.txt"] == pytest.approx(two["loss"], rel=1e-5), "all rows are of one source"
+
+
+def test_an_evaluation_finds_the_same_examples_worst(together):
+    one, two = (read_findings(together[0] / name)[0] for name in ("one", "two"))
+    assert one["step"] == two["step"]
+    assert len(one["worst"]) == TEXTS
+    assert [told["loss"] for told in two["worst"]] == pytest.approx([told["loss"] for told in one["worst"]], rel=1e-3)
+    assert {told["row_id"] for told in two["worst"][:6]} <= {told["row_id"] for told in one["worst"]}
 
 
 def test_they_share_every_step_and_have_as_many_batches(together):
