@@ -1,6 +1,16 @@
-"""`python -m sftdata`, for `torchrun -m sftdata train ...`."""
+"""Where the command begins, and `python -m sftdata`: until it is loaded, Ctrl-C ends it without a traceback."""
 
-from sftdata.cli import main
+import signal
+
+
+def main() -> None:
+    """Load the command line and run it; it says itself what happens on a signal from then on."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not what `nohup` wants to be ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from sftdata.cli import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

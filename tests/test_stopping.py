@@ -125,3 +125,24 @@ def test_a_signal_that_is_to_be_ignored_stops_nothing(tmp_path, text_recipe):
     os.killpg(run.process.pid, signal.SIGHUP)
     assert run.process.wait(timeout=60) == 0
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["rows"]["written"] == 1500
+
+
+def test_ctrl_c_before_the_command_is_loaded_shows_no_traceback():
+    slow = (
+        "import sys, time\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, *others):\n"
+        "        if name == 'sftdata.cli':\n"
+        "            print('loading', flush=True)\n"
+        "            time.sleep(30)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "from sftdata.__main__ import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", slow, "--version"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert said == ""

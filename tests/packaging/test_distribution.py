@@ -103,7 +103,7 @@ def test_the_metadata_are_whole_and_the_version_has_one_source(packed):
         "[console_scripts]",
         "sftdata",
         "=",
-        "sftdata.cli:main",
+        "sftdata.__main__:main",
     ]
 
 
