@@ -105,7 +105,7 @@ class TooManyRejected(DataError):  # noqa: N818  # says what happened, as the co
         self.read, self.rejected, self.limit, self.reasons, self.kept_in = read, rejected, limit, reasons, kept_in
         allowed = f"{limit:g} of the rows" if isinstance(limit, float) else f"{limit} rows"
         worst = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:5]
-        lines = [f"{rejected} of {read} rows were rejected; max_rejected allows {allowed}"]
+        lines = [f"{rejected:,} of {read:,} rows were rejected; max_rejected allows {allowed}"]
         lines += [f"  {count:>8}  {reason}" for reason, count in worst]
         lines += [f"The rejected rows, with reasons, are in {kept_in}."] if kept_in else []
         lines += ["Repair the rows, or raise max_rejected if losing them is right."]

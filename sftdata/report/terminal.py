@@ -77,6 +77,7 @@ def stage_lines(manifest: Manifest) -> Iterator[str]:
     if manifest.cleaning and manifest.cleaning["changed"]:
         changed = ", ".join(f"{step} {rows:,}" for step, rows in manifest.cleaning["changed"].items())
         yield f"rows changed by cleaning: {changed}"
+    yield from _tell_parts(manifest.split)
     if manifest.split.get("crossing") and len(manifest.split["got"]) > 1:
         yield _tell_crossing(manifest.split["crossing"])
     if manifest.balance and manifest.balance["weights"]:
@@ -106,6 +107,16 @@ def length_lines(manifest: Manifest) -> Iterator[str]:
     unknown = manifest.statistics.get("vocabulary", {}).get("unknown", 0)
     if unknown >= UNKNOWN:
         yield f"{unknown:.1%} of the tokens are unknown to the tokenizer: take one for the language of these texts"
+
+
+def _tell_parts(split: dict[str, Any]) -> Iterator[str]:
+    """Tell of parts that got less than half of what was wished for, and why: rows that belong together stay so."""
+    wanted: dict[str, int] = split.get("wanted", {})
+    small = [part for part, wish in wanted.items() if split["got"].get(part, 0) < wish / 2]
+    if small:
+        got = ", ".join(f"{part} has {split['got'].get(part, 0):,} rows of {wanted[part]:,} wished for" for part in small)
+        why = "groups and duplicates stay on one side, and the largest such unit has"
+        yield f"split: {got}; {why} {split['biggest_unit']:,} rows"
 
 
 def _tell_crossing(crossing: dict[str, int | None]) -> str:

@@ -246,8 +246,8 @@ folder = Path(sys.argv[1])
 for change in ("shrinks", "vanishes", "is emptied"):
     path = folder / change / sys.argv[2]
 
-    def once(read, done=[]):
-        if done:
+    def once(stage, read, total, done=[]):
+        if done or not read:
             return
         done.append(True)
         if change == "vanishes":

@@ -5,7 +5,7 @@ from examples import make_pairs
 from rich.console import Console
 
 import sftdata
-from sftdata.report.terminal import RowView
+from sftdata.report.terminal import RowView, stage_lines
 from sftdata.tokenizers.loading import load_tokenizer
 
 
@@ -80,3 +80,17 @@ def test_both_texts_stand_there_with_what_is_learnt(tmp_path, pair_recipe, task)
         assert second.split()[:2] == row["other"].lower().split()[:2]
         assert not end.strip()
     assert len(shown) > 30, "the test must not pass on nothing"
+
+
+def test_a_part_that_could_not_be_filled_is_told_of(text_recipe):
+    alike = [
+        {"text": f"one and the same long text with all but the same words, {i % 3}", "label": "a"} for i in range(90)
+    ]
+    manifest = sftdata.prepare(sftdata.load_recipe(text_recipe(alike, deduplicate={"exact": False})))
+    told = [line for line in stage_lines(manifest) if "wished for" in line]
+    assert told == [
+        "split: validation has 0 rows of 9 wished for, test has 0 rows of 9 wished for; groups and duplicates stay on "
+        "one side, and the largest such unit has 90 rows"
+    ]
+    others = sftdata.prepare(sftdata.load_recipe(text_recipe()))
+    assert not [line for line in stage_lines(others) if "wished for" in line]
