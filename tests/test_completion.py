@@ -75,7 +75,8 @@ def home(tmp_path):
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{PROGRAM}" "$@"\n')
     program.chmod(0o755)
-    return {**os.environ, "HOME": str(tmp_path), "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    given = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # not the shell that runs the tests
+    return {**os.environ, **given, "HOME": str(tmp_path), "PATH": f"{program.parent}:{os.environ['PATH']}"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -67,7 +67,7 @@ def members(group: int) -> list[int]:
 @pytest.fixture
 def recipe(tmp_path, text_recipe):
     """A recipe whose run lasts."""
-    return text_recipe(make_texts(8_000), deduplicate={"near": False})
+    return text_recipe(make_texts(30_000), deduplicate={"near": False})
 
 
 def is_at_work(out: Path, name: str):

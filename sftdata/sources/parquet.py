@@ -40,7 +40,7 @@ def count_rows(path: Path) -> int | None:
     """Return how many rows a file says that it has; None where it is none or damaged."""
     try:
         return int(pa.parquet.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError):  # told when the file is read
+    except (pa.ArrowException, OSError, ValueError):  # told when the file is read
         return None
 
 
@@ -48,7 +48,7 @@ def unpacked_size(path: Path) -> int:
     """Return about how many bytes the rows of a file take in memory; its own size where it is none or damaged."""
     try:
         metadata = pa.parquet.read_metadata(path)
-    except (pa.ArrowException, OSError):  # told when the file is read
+    except (pa.ArrowException, OSError, ValueError):  # told when the file is read
         return path.stat().st_size
     return sum(int(metadata.row_group(place).total_byte_size) for place in range(metadata.num_row_groups))
 

@@ -40,7 +40,7 @@ def test_chinese_reviews(assets, tmp_path, encoding):
     assert (report.rows, report.rejected) == (35_123, 0)
     assert (schema.task, schema.parts) == (Task.TEXT_CLASSIFICATION, {"text": "评论", "label": "情感"})
     assert schema.columns["情感"].checks == {"isin": ["正面", "负面"]}
-    assert "the same text with another 情感: 47 texts" in texts_in(written)
+    assert "47 texts with more than one 情感" in texts_in(written)
     assert written.proposal.max_length == 512
 
 
