@@ -114,7 +114,9 @@ def _tell_parts(split: dict[str, Any]) -> Iterator[str]:
     wanted: dict[str, int] = split.get("wanted", {})
     small = [part for part, wish in wanted.items() if split["got"].get(part, 0) < wish / 2]
     if small:
-        got = ", ".join(f"{part} has {split['got'].get(part, 0):,} rows of {wanted[part]:,} wished for" for part in small)
+        got = ", ".join(
+            f"{part} has {split['got'].get(part, 0):,} rows of {wanted[part]:,} wished for" for part in small
+        )
         why = "groups and duplicates stay on one side, and the largest such unit has"
         yield f"split: {got}; {why} {split['biggest_unit']:,} rows"
 

@@ -220,7 +220,9 @@ def test_the_examples_of_the_documentation_work(name, function, class_data, tiny
     stand_in = Mock()
     monkeypatch.setitem(sys.modules, name, stand_in)
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-    source = next(block for block in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if f"import {name}" in block)
+    source = next(
+        block for block in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if f"import {name}" in block
+    )
     names = {}
     exec(source, names)  # noqa: S102  # our own page
     callback, chosen = names[function], settings(tiny_bert, tmp_path / "run", log_steps=4)
