@@ -76,6 +76,7 @@ quickstart: .venv/train samples/models/minilm ## validate, prepare, train, evalu
 	@printf '%s\n' \
 		'Data     $(OUT)/wordnet_topics       opens with datasets.load_from_disk; manifest.json says what made it' \
 		'Model    $(RUN)   opens with transformers.AutoModelForSequenceClassification' \
+		'Reports  report.html in both                 open them in a browser' \
 		'Recipe   samples/wordnet_topics.yaml         change it, remove $(OUT), and run steps 3 to 7 again' \
 		'' \
 		'Next: samples/README.md has recipes for instructions and conversations (make models fetches their model);' \
