@@ -64,6 +64,14 @@ def members(group: int) -> list[int]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _no_nohup():
+    """Have signals do what they do by default, also where the tests themselves were started by `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def recipe(tmp_path, text_recipe):
     """A recipe whose run lasts."""

@@ -59,7 +59,7 @@ def test_quiet_prints_the_address_alone(dataset):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_told_to_end(dataset, number):
     with started(dataset) as running:
-        address = running.stdout.readline().strip()
+        address, how_to_end = running.stdout.readline().strip(), running.stdout.readline()
         with urllib.request.urlopen(f"{address}rows?q=a") as answer:  # noqa: S310
             assert answer.status == 200
             assert "server" not in answer.headers
@@ -72,8 +72,8 @@ def test_it_serves_until_it_is_told_to_end(dataset, number):
         assert len(address.rsplit("/", 2)[1]) >= 40
         running.send_signal(number)
         said, complained = running.communicate(timeout=20)
-    assert (running.returncode, complained) == (0 if number == signal.SIGINT else running.returncode, "")
-    assert "Ctrl-C ends it" in said
+    assert (running.returncode, said, complained) == (0 if number == signal.SIGINT else running.returncode, "", "")
+    assert "Ctrl-C ends it" in how_to_end
 
 
 def test_two_tokens_are_never_alike_and_nothing_else_on_the_machine_can_connect(dataset):
