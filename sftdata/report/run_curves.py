@@ -102,7 +102,8 @@ def _draw_loss(journal: Journal, end: int, best: int | None) -> Iterator[Figure]
 def _draw_scores(validation: Mapping[str, Series], record: RunRecord, end: int, best: int | None) -> Iterator[Figure]:
     firsts: dict[bytes, str] = {}  # some metrics are the same number for some tasks
     for name in order_metrics(record):
-        if name in validation and name != "loss":
+        is_course = name in validation and (len(validation[name].steps) > 1 or name == record.metric)
+        if is_course and name != "loss":  # a single point is no curve, and stands in the table of scores
             firsts.setdefault(validation[name].values.tobytes(), name)
     for name in list(firsts.values())[:SCORES]:
         series = replace(validation[name], name="validation", dotted=True, best=best)

@@ -20,7 +20,9 @@ from sftdata.cli import app
 from sftdata.errors import TrainingError, UsageError
 from sftdata.records import Task
 from sftdata.report.page import REPORT_NAME
+from sftdata.report.run_curves import describe_curves
 from sftdata.report.run_page import add_run_report, render_run, write_any_report, write_run_report
+from sftdata.training.run import read_record
 
 
 @pytest.fixture
@@ -66,6 +68,12 @@ def test_curves_have_every_value_that_was_logged_and_mark_the_best_step(run):
     assert table[0] == ["Step", "Macro F1", "Accuracy", "Loss"]
     assert table[4] == ["80", "0.4000", "0.5333", f"{5 / 80**0.5:.4f}"]
     assert [row.all("th")[0].text for row in page.all("tr", class_="best")] == ["80"]
+
+
+@pytest.mark.parametrize(("steps", "figures"), [(20, {"Loss", "Macro F1"}), (40, {"Loss", "Macro F1", "Accuracy"})])
+def test_a_single_evaluation_makes_no_curve_but_that_of_the_metric_that_chooses(run, steps, figures):
+    write_journal(run, steps=steps)
+    assert {figure.title for figure in describe_curves(run, read_record(run))["main"]} == figures
 
 
 def test_scores_stand_beside_those_of_always_giving_one_answer(run):
