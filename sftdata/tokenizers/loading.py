@@ -74,10 +74,12 @@ class Tokenizer:
     @property
     def unknown_id(self) -> int | None:
         """The id that stands for what the vocabulary has not; None where its model spells everything."""
-        model = json.loads(self.text)["model"]
-        named: str | None = model.get("unk_token")
-        given: int | None = model.get("unk_id")
-        return given if named is None else self.reference.token_to_id(named)
+        model = self.reference.model
+        if isinstance(model, tokenizers.models.Unigram):  # the one kind that does not tell; the others need no parsing
+            unigram: int | None = json.loads(self.text)["model"]["unk_id"]
+            return unigram
+        named: str | None = model.unk_token
+        return None if named is None else self.reference.token_to_id(named)
 
     @cached_property
     def special_tokens(self) -> tuple[str, ...]:
