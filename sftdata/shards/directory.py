@@ -77,7 +77,7 @@ def look_at_output(directory: Path) -> str:
         OutputError: as `open_output` would.
     """
     _refuse_foreign(directory)
-    place = next(folder for folder in (directory.absolute(), *directory.absolute().parents) if folder.exists())
+    place = _nearest_folder(directory)
     if not os.access(place, os.W_OK | os.X_OK):
         raise OutputError(f"{directory} cannot be written: you may not write to {place}. Choose another directory.")
     held = directory / UNFINISHED_NAME / "lock"
@@ -91,8 +91,12 @@ def look_at_output(directory: Path) -> str:
 
 def free_space(directory: Path) -> int:
     """Return the bytes that are free where `directory` is, or will be."""
-    place = next(folder for folder in (directory.absolute(), *directory.absolute().parents) if folder.exists())
-    return shutil.disk_usage(place).free
+    return shutil.disk_usage(_nearest_folder(directory)).free
+
+
+def _nearest_folder(directory: Path) -> Path:
+    """Return the directory, or the first above it that exists."""
+    return next(folder for folder in (directory.absolute(), *directory.absolute().parents) if folder.exists())
 
 
 def publish(work: Path, manifest: Manifest) -> None:
