@@ -33,7 +33,8 @@ class Watched:
     """A tab that remembers what it complained of and what it asked of the network."""
 
     def __init__(self, browser: Any, **options: Any) -> None:
-        self.page = browser.new_page(**options)
+        # A page that still glides moves what is clicked away between looking and clicking.
+        self.page = browser.new_page(reduced_motion="reduce", **options)
         self.said: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda message: self.said.append(message.text))

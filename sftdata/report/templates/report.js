@@ -40,11 +40,16 @@ if (split) {
 const edges = document.getElementById("edges");
 if (edges) edges.addEventListener("change", () => document.getElementById("rows").classList.toggle("edges", edges.checked));
 
-const links = new Map([...document.querySelectorAll("nav.contents a")].map((link) => [link.hash.slice(1), link]));
-const seen = new Set();
-const watcher = new IntersectionObserver((entries) => {
-  for (const entry of entries) entry.isIntersecting ? seen.add(entry.target.id) : seen.delete(entry.target.id);
-  const first = [...links.keys()].find((id) => seen.has(id));
-  for (const [id, link] of links) id === first ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
-}, { rootMargin: "-80px 0px -50% 0px" });
-document.querySelectorAll("main > section").forEach((section) => watcher.observe(section));
+const sections = [...document.querySelectorAll("main > section")];
+const mark = () => {
+  const box = (section) => section.getBoundingClientRect();
+  const ended = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+  // At its end the page can't scroll on, so a short section never reaches the top: what was asked for counts, else the last.
+  const atEnd = sections.find((section) => section.matches(":target") && box(section).bottom > 80) ?? sections.at(-1);
+  const current = ended ? atEnd : sections.findLast((section) => box(section).top < 120);
+  for (const link of document.querySelectorAll("nav.contents a")) {
+    link.hash === `#${current?.id}` ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+  }
+};
+for (const event of ["scroll", "resize", "hashchange"]) addEventListener(event, mark, { passive: true });
+mark();
