@@ -15,7 +15,7 @@ import polars as pl
 from sftdata.errors import OutputError, SourceError
 from sftdata.records import PROVENANCE, shorten
 from sftdata.schema import Schema
-from sftdata.sources import Chunk, read_chunks, rejected
+from sftdata.sources import Chunk, read_chunks
 from sftdata.sources.source import Source
 
 Rejected = dict[str, Any]
@@ -32,7 +32,11 @@ def describe_origin(chunk: Chunk, position: int) -> dict[str, Any]:
 def _format_of(chunk: Chunk, position: int) -> str:
     """Return the format of the file in which a record stood first, also where it was rejected once before."""
     kind = chunk.source.format
-    return rejected.format_of(chunk.content, position) if kind == "rejected" else kind
+    if kind != "rejected":
+        return kind
+    from sftdata.sources.rejected import format_of
+
+    return format_of(chunk.content, position)
 
 
 def describe_rejected(sources: Sequence[Source], late: pl.DataFrame) -> Iterator[Rejected]:

@@ -20,7 +20,7 @@ from sftdata.rejections import Rejected, describe_repeated, file_aside, merge_re
 from sftdata.schema import Schema, read_schema
 from sftdata.screening import Screened, all_chunks, check_chunk, screen
 from sftdata.settings.sources import SourceSettings
-from sftdata.sources import expected_bytes, find_sources, frame
+from sftdata.sources import expected_bytes, find_sources
 from sftdata.sources.source import Source
 from sftdata.uniqueness import Uniqueness
 
@@ -146,6 +146,8 @@ class Judged:
     def take_accepted(self, rejected: pl.DataFrame) -> Any:
         """Return the rows that are not among the rejected."""
         if self.frame is not None:
+            from sftdata.sources import frame
+
             bad = rejected["record"] - 1
             return frame.drop_rows(self.frame, self.sources[0].frame, bad)
         lost = rejected.select(pl.col("source").alias("@source"), pl.col("record").alias("@record"))
@@ -203,6 +205,8 @@ def validate(
         settings = [one if isinstance(one, SourceSettings) else SourceSettings(path=str(one)) for one in data]
         judged = Judged(find_sources(settings), judge)
     else:
+        from sftdata.sources import frame
+
         judged = Judged([frame.make_source(data)], judge, data)
     report = _validate(judged, Path(rejected) if rejected else None, workers, watch)
     report._judged = judged

@@ -1,36 +1,23 @@
 """Find the files that rows come from, and read them in fixed slices.
 
-A format is three functions (`Format`): read a file in slices, parse a slice into columns, give back one record as it
-stood. To read another format, add one entry to `FORMATS`.
+A format is a module with three functions (`Reader`): read a file in slices, parse a slice into columns, give back one
+record as it stood. To read another format, add one entry to `FORMATS`. A module is loaded when a file of its format is
+there: all of them together take as long to load as a hundred thousand rows to validate.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 from sftdata.column import Column
 from sftdata.errors import SourceError
 from sftdata.manifest import digest_file
 from sftdata.settings.sources import SourceSettings
-from sftdata.sources import (
-    arrow,
-    batches,
-    columns,
-    compression,
-    conll,
-    csv,
-    frame,
-    hub,
-    json_array,
-    jsonl,
-    parquet,
-    rejected,
-    saved,
-    sql,
-)
+from sftdata.sources import compression
 from sftdata.sources.finding import find
 from sftdata.sources.parsing import Parsed
 from sftdata.sources.source import Slice, Source
@@ -59,53 +46,66 @@ class Chunk:
 
     def parse(self, columns: Mapping[str, Column]) -> Parsed:
         """Turn the slice into typed columns and faults."""
-        return FORMATS[self.source.format].parse(self.content, columns, self.source.name)
+        return _reader(self.source).parse(self.content, columns, self.source.name)
 
     def original(self, position: int) -> Any:
         """Return the record at `position` of the slice as it stood in the file, as a JSON value."""
-        return FORMATS[self.source.format].original(self.content, position)
+        return _reader(self.source).original(self.content, position)
 
     def line(self, position: int) -> int | None:
         """Return the line of the file in which the record at `position` begins, where the format has lines."""
-        find = FORMATS[self.source.format].line
+        find = getattr(_reader(self.source), "line", None)
         return find(self.content, position) if find else None
 
 
+class Reader(Protocol):
+    """What the module of a format has.
+
+    It has `line` too, where the format has lines: the line, counted from 1, in which a record of a content begins. And
+    `identify` where a source is not one file: the size and the digest of a source.
+    """
+
+    def read(self, source: Source) -> Iterator[Slice]:
+        """Yield the source in slices."""
+
+    def parse(self, content: Any, columns: Mapping[str, Column], source: str) -> Parsed:
+        """Turn the content of a slice into typed columns and faults."""
+
+    def original(self, content: Any, position: int) -> Any:
+        """Return one record of a content as it stood, as a JSON value."""
+
+
 class Format(NamedTuple):
-    """How one file format is read.
+    """How one file format is known and read.
 
     Attributes:
         suffixes: how names of such files end.
-        read: gives the file in slices.
-        parse: turns the content of a slice into typed columns and faults.
-        original: gives back one record of a content as it stood, as a JSON value.
-        line: gives the line, counted from 1, in which a record of a content begins.
-        identify: gives the size and the digest of a source that is not one file.
+        module: the module of `sftdata.sources` that reads it.
     """
 
     suffixes: tuple[str, ...]
-    read: Callable[[Source], Iterator[Slice]]
-    parse: Callable[[Any, Mapping[str, Column], str], Parsed]
-    original: Callable[[Any, int], Any]
-    line: Callable[[Any, int], int | None] | None = None
-    identify: Callable[[Source], tuple[int, str]] | None = None
+    module: str
 
 
 FORMATS: dict[str, Format] = {
-    "csv": Format((".csv",), csv.read, csv.parse, csv.original, csv.line),
-    "tsv": Format((".tsv", ".tab"), csv.read, csv.parse, csv.original, csv.line),
-    "jsonl": Format((".jsonl", ".ndjson"), jsonl.read, jsonl.parse, jsonl.original, jsonl.line),
-    "json": Format((".json",), json_array.read, jsonl.parse, jsonl.original, jsonl.line),
-    "rejected": Format((), rejected.read, rejected.parse, rejected.original, rejected.line),
-    "conll": Format((".conll", ".bio", ".iob"), conll.read, conll.parse, conll.original, conll.line),
-    "parquet": Format((".parquet",), parquet.read, columns.parse, batches.original),
-    "arrow": Format((".arrow", ".ipc", ".feather"), arrow.read, columns.parse, batches.original),
-    "dataset": Format((), saved.read, columns.parse, batches.original, identify=saved.identify),
-    "hub": Format((), hub.read, columns.parse, batches.original, identify=hub.identify),
-    "sql": Format((), sql.read, columns.parse, batches.original, identify=sql.identify),
-    "frame": Format((), frame.read, columns.parse, batches.original),
+    "csv": Format((".csv",), "csv"),
+    "tsv": Format((".tsv", ".tab"), "csv"),
+    "jsonl": Format((".jsonl", ".ndjson"), "jsonl"),
+    "json": Format((".json",), "json_array"),
+    "rejected": Format((), "rejected"),
+    "conll": Format((".conll", ".bio", ".iob"), "conll"),
+    "parquet": Format((".parquet",), "parquet"),
+    "arrow": Format((".arrow", ".ipc", ".feather"), "arrow"),
+    "dataset": Format((), "saved"),
+    "hub": Format((), "hub"),
+    "sql": Format((), "sql"),
+    "frame": Format((), "frame"),
 }
 """All formats. Names of text files may also end in the suffix of a compression; the last three are no files."""
+
+
+def _reader(source: Source) -> Reader:
+    return cast("Reader", import_module(f"sftdata.sources.{FORMATS[source.format].module}"))
 
 
 def find_sources(settings: Iterable[SourceSettings], base: Path = Path()) -> list[Source]:
@@ -123,7 +123,7 @@ def size_of(source: Source) -> int:
     Raises:
         SourceError: when the source cannot be reached.
     """
-    identify = FORMATS[source.format].identify
+    identify = getattr(_reader(source), "identify", None)
     with _told(source):
         return identify(source)[0] if identify else source.path.stat().st_size
 
@@ -136,16 +136,23 @@ def expected_bytes(source: Source) -> int:
     """
     if source.frame is not None:
         return int(source.frame.nbytes)
-    if FORMATS[source.format].identify:
+    if hasattr(_reader(source), "identify"):
         return size_of(source)
     with _told(source):
-        measure = parquet.unpacked_size if source.format == "parquet" else compression.unpacked_size
-        return measure(source.path)
+        if source.format != "parquet":
+            return compression.unpacked_size(source.path)
+        from sftdata.sources import parquet
+
+        return parquet.unpacked_size(source.path)
 
 
 def count_rows(source: Source) -> int | None:
     """Return how many rows a source has, where it says so without being read."""
-    return parquet.count_rows(source.path) if source.format == "parquet" else None
+    if source.format != "parquet":
+        return None
+    from sftdata.sources import parquet
+
+    return parquet.count_rows(source.path)
 
 
 def digest_of(source: Source) -> str:
@@ -156,7 +163,7 @@ def digest_of(source: Source) -> str:
     Raises:
         SourceError: when the source cannot be reached.
     """
-    identify = FORMATS[source.format].identify
+    identify = getattr(_reader(source), "identify", None)
     with _told(source):
         return identify(source)[1] if identify else digest_file(source.path)
 
@@ -169,7 +176,7 @@ def read_chunks(source: Source) -> Iterator[Chunk]:
     """
     record = 1
     with _told(source):
-        for content, size, found in FORMATS[source.format].read(source):
+        for content, size, found in _reader(source).read(source):
             yield Chunk(source, record, content, size, found)
             record += len(content)
 

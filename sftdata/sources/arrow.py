@@ -10,6 +10,8 @@ import pyarrow.ipc
 from sftdata.errors import SourceError
 from sftdata.sources import parsing
 from sftdata.sources.batches import cut
+from sftdata.sources.batches import original as original
+from sftdata.sources.columns import parse as parse
 from sftdata.sources.source import Slice, Source
 
 FILE_MAGIC = b"ARROW1"

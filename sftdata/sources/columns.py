@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from sftdata.column import Column
 from sftdata.sources.batches import decode, to_json, value
 from sftdata.sources.parsing import Fault, Parsed, cast_column, drop_faulty, require_columns
-from sftdata.sources.turns import Misfit, is_text, list_offsets, show, sum_of_lists, widen_turns
+from sftdata.sources.turn_columns import list_offsets, sum_of_lists, widen_turns
+from sftdata.sources.turns import Misfit, is_text, show
 from sftdata.sources.values import SPACES, as_written, fit_value, parse_cell
 
 Mask = NDArray[np.bool_]

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import pyarrow as pa
-
 from sftdata.errors import SourceError
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
@@ -132,6 +130,8 @@ def _open_stream(packed: BinaryIO, packing: str) -> Callable[[memoryview], int]:
         return _Streams(packed, bz2.BZ2Decompressor).readinto
     if packing == "xz":
         return _Streams(packed, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY), padding=b"\0").readinto
+    import pyarrow as pa
+
     stream = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), packing)
     return cast("Callable[[memoryview], int]", stream.readinto)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from sftdata.column import Column
@@ -109,6 +108,8 @@ _MARK = "\ufeff".encode()
 
 def _all_decode(data: bytearray) -> bool:
     """Tell the same of much data: ten times faster, and other threads can work meanwhile."""
+    import pyarrow as pa
+
     offsets = pa.py_buffer(np.array([0, len(data)]))
     whole = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(data)])
     try:

@@ -31,6 +31,7 @@ class Records(NamedTuple):
         end: where the next record begins; 0 where more of the file must be known to tell.
         breaks: how many line breaks stand before `end`.
         doomed: how far after `end` a quote that was opened before is known to make no record.
+        regular: whether every quote opens or closes a field, or is one of two that stand for one in it.
     """
 
     starts: Offsets
@@ -40,6 +41,7 @@ class Records(NamedTuple):
     end: int
     breaks: int
     doomed: int = 0
+    regular: bool = False
 
 
 class _Lines(NamedTuple):
@@ -79,7 +81,8 @@ def find_records(block: Block, limit: int, most: int, dialect: Dialect, doomed: 
         all_right &= len(ending) > 0 and ending[-1] == len(lines.ends) - 1
     if all_right and len(ending) and not doomed:
         starts, ends, numbers, at = _place(lines, 0, ending, most)
-        return Records(starts, ends, numbers, {}, at, int(np.searchsorted(lines.ends, at, "right")))
+        breaks = int(np.searchsorted(lines.ends, at, "right"))
+        return Records(starts, ends, numbers, {}, at, breaks, regular=True)
     found = _Found(doomed)
     _find_with_judge(found, block, limit, most, lines, dialect)
     offsets = np.array([*found.starts, found.at])

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from sftdata.errors import SourceError
 from sftdata.settings.sources import SourceSettings
-from sftdata.sources import hub, saved, sql
 from sftdata.sources.compression import COMPRESSIONS, open_binary
+from sftdata.sources.folders import ABOUT, find_splits, is_saved
 from sftdata.sources.parsing import MAX_RECORD
-from sftdata.sources.rejected import looks_like_rejected
 from sftdata.sources.source import Source
 
 PACKED_INSIDE = {"parquet", "arrow"}
@@ -63,19 +62,31 @@ def find(settings: Iterable[SourceSettings], base: Path, suffixes: Mapping[str, 
 
 def _find(setting: SourceSettings, base: Path, suffixes: Mapping[str, str]) -> Iterator[Found]:
     try:
-        if setting.dataset is not None and saved.is_saved(base / setting.dataset):
+        if setting.dataset is not None and is_saved(base / setting.dataset):
             yield from _look_at(setting.dataset, base, setting, suffixes)
         elif setting.dataset is not None:
-            for name, split in hub.find_splits(setting, base):
-                yield _source(base, name, "hub", setting.model_copy(update={"split": split}))
+            yield from _find_on_hub(setting, base)
         elif setting.uri is not None:
-            path, name = sql.find(setting, base)
-            problem = path and _why_unreadable(path)
-            yield f"{path}: {problem}" if problem else _source(path or base, name, "sql", setting)
+            yield _find_database(setting, base)
         for pattern in [setting.path] if isinstance(setting.path, str) else setting.path or ():
             yield from _find_files(pattern, base, setting, suffixes)
     except SourceError as problem:
         yield str(problem)
+
+
+def _find_on_hub(setting: SourceSettings, base: Path) -> Iterator[Found]:
+    from sftdata.sources import hub
+
+    for name, split in hub.find_splits(setting, base):
+        yield _source(base, name, "hub", setting.model_copy(update={"split": split}))
+
+
+def _find_database(setting: SourceSettings, base: Path) -> Found:
+    from sftdata.sources import sql
+
+    path, name = sql.find(setting, base)
+    problem = path and _why_unreadable(path)
+    return f"{path}: {problem}" if problem else _source(path or base, name, "sql", setting)
 
 
 def _find_files(pattern: str, base: Path, setting: SourceSettings, suffixes: Mapping[str, str]) -> Iterator[Found]:
@@ -92,19 +103,17 @@ def _find_files(pattern: str, base: Path, setting: SourceSettings, suffixes: Map
 def _expand(pattern: str, base: Path, given: str | None, suffixes: Mapping[str, str]) -> list[str]:
     """Return the names that `pattern` stands for, as seen from `base`."""
     path = base / pattern
-    if saved.is_saved(path) or (os.path.lexists(path) and (not path.is_dir() or given == "dataset")):
+    if is_saved(path) or (os.path.lexists(path) and (not path.is_dir() or given == "dataset")):
         return [Path(pattern).as_posix()]
     if path.is_dir():
         inside = sorted(name for name in os.listdir(path) if not name.startswith("."))  # noqa: PTH208  # names alone
         names = [Path(pattern, name) for name in inside if given or _split_name(name, suffixes)[0]]
-        return [name.as_posix() for name in names if not (base / name).is_dir() and name.name not in saved.ABOUT]
+        return [name.as_posix() for name in names if not (base / name).is_dir() and name.name not in ABOUT]
     walk = "**" in Path(pattern).parts
     found = _walk(pattern, base) if walk else glob.glob(pattern, root_dir=base)  # noqa: PTH207  # Path.glob refuses absolute patterns
     names = [Path(name) for name in sorted(set(found))]
     return [
-        name.as_posix()
-        for name in names
-        if saved.is_saved(base / name) or not ((base / name).is_dir() or name.name in saved.ABOUT)
+        name.as_posix() for name in names if is_saved(base / name) or not ((base / name).is_dir() or name.name in ABOUT)
     ]
 
 
@@ -122,7 +131,7 @@ def _walk(pattern: str, base: Path) -> Iterator[str]:
             again = (found.st_dev, found.st_ino) in entered
             entered.add((found.st_dev, found.st_ino))
             yield from [] if again else (str(Path(top, inside, name)) for name in matching)
-            whole = {name for name in folders if name in matching and saved.is_saved(Path(folder, name))}
+            whole = {name for name in folders if name in matching and is_saved(Path(folder, name))}
             folders[:] = [] if again else sorted(n for n in folders if n not in whole and not n.startswith("."))
 
 
@@ -141,8 +150,8 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _look_at(name: str, base: Path, setting: SourceSettings, suffixes: Mapping[str, str]) -> Iterator[Found]:
     path = base / name
-    if saved.is_saved(path) and setting.format in (None, "dataset"):
-        for part, inner in saved.find_splits(path, setting.split):
+    if is_saved(path) and setting.format in (None, "dataset"):
+        for part, inner in find_splits(path, setting.split):
             yield _source(inner, (Path(name) / part).as_posix(), "dataset", setting)
     elif setting.format == "dataset":
         yield f"{path}: not a directory that `save_to_disk` of datasets wrote"
@@ -161,6 +170,8 @@ def _look_at(name: str, base: Path, setting: SourceSettings, suffixes: Mapping[s
 
 
 def _holds_rejected(path: Path) -> bool:
+    from sftdata.sources.rejected import looks_like_rejected
+
     try:
         with open_binary(path) as file:
             return looks_like_rejected(file.readline(MAX_RECORD))

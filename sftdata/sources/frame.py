@@ -12,6 +12,8 @@ import pyarrow as pa
 from sftdata.arrays import to_arrow
 from sftdata.errors import SourceError
 from sftdata.sources.batches import cut
+from sftdata.sources.batches import original as original
+from sftdata.sources.columns import parse as parse
 from sftdata.sources.source import Slice, Source
 
 NAME = "frame"

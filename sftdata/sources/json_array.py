@@ -16,6 +16,9 @@ from sftdata.errors import SourceError
 from sftdata.sources import jsonl, parsing
 from sftdata.sources.encodings import open_text
 from sftdata.sources.json_block import Block, cut_block, make_block
+from sftdata.sources.jsonl import line as line
+from sftdata.sources.jsonl import original as original
+from sftdata.sources.jsonl import parse as parse
 from sftdata.sources.parsing import MAX_RECORD
 from sftdata.sources.source import Slice, Source
 
@@ -163,7 +166,7 @@ def _make_blocks(records: Iterator[_Record], encoding: str) -> Iterator[Block]:
     contents: list[bytes] = []
     lines: list[int] = []
     size = 0
-    for text, line, dropped in records:
+    for text, number, dropped in records:
         content = text.encode("utf-8", "surrogateescape")
         is_large = dropped or len(content) > MAX_RECORD
         if contents and (is_large or len(contents) == parsing.CHUNK_ROWS or size >= WINDOW):
@@ -171,10 +174,10 @@ def _make_blocks(records: Iterator[_Record], encoding: str) -> Iterator[Block]:
             contents, lines, size = [], [], 0
         if is_large:
             kept = np.frombuffer(content[:MAX_RECORD], dtype=np.uint8)
-            yield cut_block(kept, len(content) + dropped, line, encoding)
+            yield cut_block(kept, len(content) + dropped, number, encoding)
         else:
             contents.append(content)
-            lines.append(line)
+            lines.append(number)
             size += len(content)
     if contents:
         yield make_block(contents, lines, encoding)

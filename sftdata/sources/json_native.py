@@ -19,7 +19,8 @@ from sftdata.column import Column
 from sftdata.sources.json_block import Block, Content, Places
 from sftdata.sources.json_text import DEEPEST, is_too_deep
 from sftdata.sources.parsing import decodes
-from sftdata.sources.turns import Misfit, list_offsets, sum_of_lists, widen_turns
+from sftdata.sources.turn_columns import list_offsets, sum_of_lists, widen_turns
+from sftdata.sources.turns import Misfit
 from sftdata.sources.values import fit_value, split_column
 
 Mask = NDArray[np.bool_]

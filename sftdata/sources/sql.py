@@ -21,6 +21,8 @@ from sftdata.errors import SourceError
 from sftdata.manifest import digest_file
 from sftdata.settings.sources import SourceSettings
 from sftdata.sources import parsing
+from sftdata.sources.batches import original as original
+from sftdata.sources.columns import parse as parse
 from sftdata.sources.source import Slice, Source
 
 SQLITE = "sqlite:///"

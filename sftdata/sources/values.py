@@ -8,7 +8,7 @@ import polars as pl
 
 from sftdata.column import Column
 from sftdata.sources.json_text import Number, dump_json, load_json
-from sftdata.sources.turns import Misfit, fit_turns, is_text, make_turns, show, to_float
+from sftdata.sources.turns import Misfit, fit_turns, is_text, show, to_float
 
 IN_JSON = ("messages", "list[str]", "pairs", "json")
 """The dtypes whose values stand in a cell of text as JSON."""
@@ -57,7 +57,11 @@ def split_column(texts: pl.Series, separator: str) -> pl.Series:
 
 def make_series(values: Sequence[Any], column: Column) -> pl.Series:
     """Return a column of values as `fit_value` and `parse_cell` give them."""
-    return make_turns(values) if column.dtype == "messages" else pl.Series(values, dtype=column.polars_dtype)
+    if column.dtype == "messages":
+        from sftdata.sources.turn_columns import make_turns
+
+        return make_turns(values)
+    return pl.Series(values, dtype=column.polars_dtype)
 
 
 def as_written(value: Any) -> Any:

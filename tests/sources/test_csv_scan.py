@@ -2,6 +2,7 @@
 
 import csv
 import io
+import random
 import re
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from strategies import quick
 
 from sftdata.column import Column
 from sftdata.settings.sources import SourceSettings
-from sftdata.sources import csv_scan, csv_windows, parsing, read_chunks
+from sftdata.sources import csv_cells, csv_scan, csv_windows, parsing, read_chunks
 from sftdata.sources.source import Source
 
 COLUMNS = {name: Column(nullable=True, required=False) for name in "abc"}
@@ -173,3 +174,70 @@ def test_valid_records_are_found_without_the_judge(scratch, rows, newline, end):
         patch.setattr(csv_scan, "_find_with_judge", None)
         found = read(scratch / "y.csv", content.encode())
     assert [row.verdict for row in found] == [(a or None, b or None, None) for a, b in rows]
+
+
+tricky = st.one_of(
+    st.text('", aé\t;#', max_size=6), st.sampled_from(["", "x", " x ", "NULL", "\u2028", "\x0b", '"a"', ",", "''"])
+)
+
+
+@given(
+    st.lists(st.lists(tricky, min_size=3, max_size=3), min_size=1, max_size=20),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.lists(st.tuples(st.integers(0, 19), st.sampled_from(["x,y", "x", ",", "x,y,z,w", '"x,y"', "x,y,"])), max_size=2),
+)
+@settings(quick, max_examples=400)
+def test_plain_records_hold_what_the_judge_finds(scratch, rows, quoting, strays):
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=quoting, lineterminator="\n").writerows(rows)
+    lines = text.getvalue().split("\n")
+    for place, stray in strays:
+        lines.insert(min(place, len(lines) - 1), stray)
+    content = "\n".join(["a,b,x", *lines]).encode()
+    assert read(scratch / "z.csv", content) == judge(content)
+
+
+def test_polars_reads_what_is_plain(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_cells, "_read", None)
+    found = read(tmp_path / "x.csv", b'a,b\n1,"x, ""y"""\n,2\n"",3\n4,""\n')
+    verdicts = [("1", 'x, "y"', None), (None, "2", None), (None, "3", None), ("4", None, None)]
+    assert [row.verdict for row in found] == verdicts
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a,b\n1,2\r\n", b'a,b\n1,"x\ny"\n', b"a,b\n1,\n", b'a,b\n1,x"y"\n', b"a,b\n1,2", b"a\n1\n"],
+)
+def test_polars_is_not_asked_about_what_it_reads_otherwise(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(csv_cells.pl, "read_csv", None)
+    assert read(tmp_path / "x.csv", content) == judge(content)
+
+
+@pytest.mark.parametrize("stray", [b"1\n", b"1,2,3\n", b"1,2,\n"])
+def test_records_with_more_or_fewer_fields_are_found_among_plain_ones(tmp_path, stray):
+    content = b"a,b\n1,2\n" + stray + b"3,4\n"
+    found = read(tmp_path / "x.csv", content)
+    assert found == judge(content)
+    assert len(found) == 3
+
+
+def test_quotes_off_is_plain_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_cells, "_read", None)
+    found = read(tmp_path / "x.csv", b'a,b\n"1,2"\n3,"\n', quoting=False)
+    assert [row.verdict for row in found] == [('"1', '2"', None), ("3", '"', None)]
+
+
+def test_both_readers_find_the_same_cells_in_a_large_slice(tmp_path, monkeypatch):
+    draw = random.Random(5)  # noqa: S311  # no secret
+    signs = ["word", " ", ",", '"', '""', "中文", "é", "x,y"]
+    rows = [["".join(draw.choices(signs, k=draw.randrange(30))) for _ in "ab"] + ["end"] for _ in range(40_000)]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([["a", "b", "c"], *rows])
+    path = tmp_path / "x.csv"
+    path.write_text(text.getvalue(), encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(csv_cells, "_read", None)
+        fast = read(path, path.read_bytes())
+    monkeypatch.setattr(csv_cells, "_read_plain", lambda *given: None)
+    assert fast == read(path, path.read_bytes())
+    assert [row.verdict for row in fast] == [tuple(cell or None for cell in row) for row in rows]

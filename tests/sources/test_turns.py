@@ -12,7 +12,8 @@ from strategies import conversations, json_values, quick
 from sftdata.column import Column
 from sftdata.records import MESSAGES
 from sftdata.sources.json_text import load_json
-from sftdata.sources.turns import Misfit, fit_turns, list_offsets, sum_of_lists, widen_turns
+from sftdata.sources.turn_columns import list_offsets, sum_of_lists, widen_turns
+from sftdata.sources.turns import Misfit, fit_turns
 
 PLAIN = Column(dtype="messages")
 SHAREGPT = Column(
