@@ -179,7 +179,7 @@ _RAISED = (Exception, pl.exceptions.PanicException)
 def _describe(rule: Rule, rows: pl.DataFrame, row: int) -> str:
     if rule.reason.endswith(":not_nullable") and rule.column is not None:
         return f"{rule.column} is missing" if rows[rule.column][row] is None else f"{rule.column} is NaN"
-    if rule.column is not None and (fault := _explain(rule, rows[row])):
+    if rule.column is not None and (fault := _explain(rule, rows, row)):
         return f"{rule.column}: {fault}"
     if rule.column is not None:
         return f"{rule.column}: found {_show(rows[rule.column][row])}, expected {shorten(rule.asks, 60)}"
@@ -188,14 +188,14 @@ def _describe(rule: Rule, rows: pl.DataFrame, row: int) -> str:
     return f"{rule.reason}: found {shorten(found, 300)}; expected {shorten(rule.asks)}"
 
 
-def _explain(rule: Rule, row: pl.DataFrame) -> str | None:
+def _explain(rule: Rule, rows: pl.DataFrame, row: int) -> str | None:
     """Say which turn, entry or tag of a list is wrong, where one of our own checks says that one is."""
-    if rule.expression is None or rule.column is None or not row.schema[rule.column].is_nested():
+    if rule.expression is None or rule.column is None or not rows[rule.column].dtype.is_nested():
         return None
     from sftdata.faults import explain
 
-    check = rule.reason.removeprefix(f"{rule.column}:")
-    return explain(check, row[rule.column].to_list()[0], rule.arguments, lambda name: row[name].to_list()[0])
+    check, one = rule.reason.removeprefix(f"{rule.column}:"), rows[row]
+    return explain(check, one[rule.column].to_list()[0], rule.arguments, lambda name: one[name].to_list()[0])
 
 
 def _show(value: Any) -> str:
