@@ -41,7 +41,7 @@ for command in (
 
 def main() -> None:
     """Run the command line; a person's mistake ends in one message and an exit code, never in a traceback."""
-    gc.set_threshold(100_000, 50, 100)  # imports make many objects that stay; looking through them costs a tenth second
+    gc.set_threshold(200_000, 50, 100)  # imports make many objects that stay; looking through them costs a tenth second
     try:
         app()
     except SftdataError as error:
