@@ -69,6 +69,8 @@ cells = st.text(st.sampled_from('ab ,;|\t"\né中'), max_size=8)
 @given(st.lists(st.tuples(cells, cells, cells), min_size=3, max_size=12), st.sampled_from(",;|\t"))
 @quick
 def test_a_table_that_was_written_with_a_delimiter_is_read_with_it(scratch, rows, delimiter):
+    # between tabs nobody can tell a quoted line break from quotes that are text, where both ways every record fits
+    assume(delimiter != "\t" or not any({"\t", "\n"} <= set(cell) for row in rows for cell in row))
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows([("a", "b", "c"), *rows])
     columns = {**TWO, "c": Column(nullable=True)}
