@@ -29,23 +29,36 @@ def open_browser() -> Iterator[Any]:
             browser.close()
 
 
-class Watched:
-    """A tab that remembers what it complained of and what it asked of the network."""
+HIT = "</script><script>window.hit = 1</script><img src=x onerror='window.hit = 2'>"
+"""What would run if anything of it were more than text."""
 
-    def __init__(self, browser: Any, **options: Any) -> None:
-        # A page that still glides moves what is clicked away between looking and clicking.
-        self.page = browser.new_page(reduced_motion="reduce", **options)
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
-        self.page.on("request", lambda request: self.asked.append(request.url))
 
-    def open(self, path: Path) -> Any:
-        """Open a file and return Playwright's page."""
-        self.page.goto(path.as_uri())
-        return self.page
+@contextmanager
+def open_tab(browser: Any, address: str, *, width: int = 1200, scheme: str = "light") -> Iterator[Any]:
+    """Give Playwright's page of an address.
+
+    In the end it must have complained of nothing, run nothing of `HIT`, and asked for nothing that is elsewhere.
+    """
+    # A page that still glides moves what is clicked away between looking and clicking.
+    tab = browser.new_page(reduced_motion="reduce", viewport={"width": width, "height": 900}, color_scheme=scheme)
+    said: list[str] = []
+    asked: list[str] = []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(address)
+    yield tab
+    assert said == []
+    assert asked
+    assert [url for url in asked if not url.startswith(address)] == []
+    assert tab.evaluate("window.hit") is None
+    tab.close()
+
+
+def visible(tab: Any, selector: str) -> list[str]:
+    """Return the texts of the elements that can be seen."""
+    return [item.inner_text() for item in tab.locator(selector).all() if item.is_visible()]
 
 
 FIND_WEAK = """() => {

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is import
 import hypothesis
 import pytest
 import tokenizers
+from browser import open_browser
 from examples import make_conversations, make_pairs, make_tagged, make_texts, make_translations, write_jsonl
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from sftdata.tokenizers.loading import load_tokenizer
 
 # Machines that run tests are of any speed, so no example is too slow; CI tries the same examples every time.
 hypothesis.settings.register_profile("sftdata", deadline=None, derandomize="CI" in os.environ)
@@ -78,6 +81,25 @@ def text_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[PAD]", "cls_token": "[CLS]"}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def byte_level(chat_tokenizer: Path) -> tokenizers.Tokenizer:
+    """Hugging Face's own of `chat_tokenizer`."""
+    return load_tokenizer(str(chat_tokenizer)).reference
+
+
+@pytest.fixture(scope="session")
+def word_pieces(text_tokenizer: Path) -> tokenizers.Tokenizer:
+    """Hugging Face's own of `text_tokenizer`."""
+    return load_tokenizer(str(text_tokenizer)).reference
+
+
+@pytest.fixture(scope="module")  # not longer: while it is open, no other event loop can run
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    with open_browser() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ FILES = {
 }
 
 LAYERS = [
-    {"arrays", "errors", "records", "shipped"},
+    {"arrays", "errors", "hub", "records", "shipped"},
     {"checks", "faults", "row_checks", "documents", "functions", "manifest", "statistics"},
     {"rules", "expressions", "pandera_schemas"},
     {"column", "settings", "recipe", "schema", "ledger", "engine", "plan"},

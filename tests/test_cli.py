@@ -93,6 +93,15 @@ def test_max_rejected_is_a_number_of_rows_or_a_share(table, limit, code):
     assert (done.stderr == "") == (code == 0)
 
 
+@pytest.mark.parametrize(("option", "where"), [(None, "table"), ("--json", "error"), ("--quiet", "error")])
+def test_reasons_are_told_once_to_a_person(table, option, where):
+    path = table("text,label\nfine,a\n ,a\n")
+    done = sftdata("validate", path, "--schema", "text_label", *([option] if option else []))
+    reason = "  1  text:not_blank"
+    assert (reason in done.stdout, reason in done.stderr) == (where == "table", where == "error")
+    assert done.stderr.startswith("error: 1 of 2 rows were rejected; max_rejected allows 0 rows\n")
+
+
 def test_rejected_rows_are_written_where_told(table, tmp_path):
     path = table("text,label\nfine,a\n ,a\n")
     done = sftdata("validate", path, "--schema", "text_label", "--rejected", tmp_path / "bad.jsonl")
@@ -119,7 +128,7 @@ BAD_FILES = {
 def test_a_bad_file_gives_its_exit_code_and_one_message(table, text_recipe, fault):
     name, content, code, said = BAD_FILES[fault]
     path = table(content, name)
-    assert refused(sftdata("validate", path, "--schema", "text_label"), code, said)
+    assert refused(sftdata("validate", path, "--schema", "text_label", "--quiet"), code, said)
     recipe = text_recipe(sources=[{"path": name}], max_rejected=0)
     table(content, name)  # the recipe's own data may have the same name
     assert refused(sftdata("prepare", recipe), code, said)

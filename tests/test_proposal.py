@@ -124,6 +124,20 @@ def test_a_label_set_is_more_than_the_shipped_schema_says(tmp_path):
     assert "- animal  # 36\n" in written.schema.read_text()
 
 
+def test_a_misspelt_label_is_rejected_until_a_person_decides(tmp_path):
+    rows = [*make_texts(60), {"text": "a row with a slip of the hand", "label": "Animal"}]
+    path = write_jsonl(tmp_path / "data.jsonl", rows)
+    written, schema, report = run(path, tmp_path)
+    text = written.schema.read_text()
+    assert schema.columns["label"].checks == {"isin": ["animal", "place", "thing"]}
+    assert dict(report.reasons) == dict(written.proposal.verdict.reasons) == {"label:isin": 1}
+    assert "# It rejects 1 of the 61 rows that it was tried on: label:isin 1.\n" in text
+    assert "# unsure: 'Animal' (1 row) may be 'animal' misspelt: left out, so rejected;" in text
+    assert "        # - Animal  # 1, is it animal?\n        - animal    # 36\n" in text
+    written.schema.write_text(text.replace("# - Animal", "- Animal"))
+    assert validate([written.proposal.sample.settings], written.schema).rejected == 0
+
+
 def test_many_labels_are_not_listed(tmp_path):
     rows = [{"text": f"a long text, number {i}", "label": f"topic {i % 150}"} for i in range(900)]
     written = init(str(write_jsonl(tmp_path / "data.jsonl", rows)), tmp_path / "made.yaml")

@@ -10,6 +10,7 @@ from sftdata.proposal.lengths import (
     measure_tokens,
     propose_max_length,
 )
+from sftdata.proposal.misspelling import find_misspelt
 from sftdata.proposal.parts import Columns, find_separator, guess_task
 from sftdata.proposal.profiles import profile_columns
 from sftdata.proposal.proposing import lacks_header, name_after
@@ -250,8 +251,50 @@ def test_labels_that_may_be_one_are_named():
     columns, doubts = drafted(
         count=200, text=prose, label=lambda i: "Positve" if i == 9 else ["positive", "Positive"][i % 2]
     )
-    assert columns["label"].settings["checks"] == {"isin": ["Positive", "Positve", "positive"]}
-    assert len(doubts) == 2
+    assert columns["label"].settings["checks"] == {"isin": ["Positive", "positive"]}
+    assert doubts == [
+        "is 'Positive' (99) the same as 'positive'?",
+        "'Positve' (1 row) may be 'Positive' misspelt: left out, so rejected; if it is right, take away its #",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "misspelt"),
+    [
+        ({"noun.group": 20, "noun.grup": 2}, {"noun.grup": "noun.group"}),
+        ({"noun.group": 19, "noun.grup": 1}, {}),
+        ({"noun.group": 20, "noun.grup": 3}, {}),
+        (
+            {"noun.group": 20, "NOUN.GROUP": 2, " noun.group": 1},
+            dict.fromkeys(["NOUN.GROUP", " noun.group"], "noun.group"),
+        ),
+        ({"neg": 1000, "Neg": 10}, {"Neg": "neg"}),
+        ({"neg": 1000, "Neg": 11}, {}),
+        ({"level 10": 300, "level 11": 1}, {}),
+        ({"I-corporation": 90, "B-corporation": 2}, {}),
+        ({"B-corporation": 90, "B-corporaton": 2}, {"B-corporaton": "B-corporation"}),
+        ({"animal": 90, "mineral": 1}, {}),
+        ({}, {}),
+    ],
+)
+def test_what_is_probably_misspelt_is_much_alike_and_has_next_to_no_rows(counts, misspelt):
+    assert find_misspelt(counts) == misspelt
+
+
+def test_what_is_misspelt_is_left_out_of_lists_and_tags():
+    def tags(i):
+        return ["B-corporaton" if i == 9 else "B-corporation", "O"]
+
+    columns, _ = drafted(count=200, tokens=lambda i: [f"a{i}", "b"], tags=tags)
+    assert columns["tags"].settings["checks"] == {
+        "as_long_as": "tokens",
+        "legal_tags": "BIO",
+        "entries_isin": ["B-corporation", "O"],
+    }
+    several = ["politics;sports", "sports", "politics", "arts;sports", "arts"]
+    columns, doubts = drafted(count=200, text=prose, labels=lambda i: "Politics;sports" if i == 9 else several[i % 5])
+    assert columns["labels"].settings["checks"] == {"entries_isin": ["arts", "politics", "sports"]}
+    assert doubts[-1].startswith("'Politics' (1 row) may be 'politics' misspelt")
 
 
 def test_columns_without_a_part_are_not_checked_but_shown():

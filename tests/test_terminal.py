@@ -104,6 +104,26 @@ def test_quiet_leaves_errors_and_what_was_asked_for(tmp_path, text_recipe, datas
     assert run_in_terminal("--quiet", "prepare", recipe).raw == ""
 
 
+def test_quiet_writes_files_without_a_word(tmp_path, dataset):
+    config = tmp_path / "axolotl.yaml"
+    config.write_text(
+        "base_model: a/b\ndatasets: [{path: x.jsonl, type: alpaca}]\nlearning_rate: 1e-4\nadam_epsilon: 1.0e-8\n"
+    )
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\n" + "a good film indeed,good\na bad film indeed,bad\n" * 20)
+    for command, written in (
+        (["convert-recipe", config, "-o", tmp_path / "made.yaml"], tmp_path / "made.yaml"),
+        (["init", data, "-o", tmp_path / "proposed.yaml"], tmp_path / "proposed.yaml"),
+        (["report", dataset, "-o", tmp_path / "seen.html"], tmp_path / "seen.html"),
+    ):
+        assert piped(*command, "--quiet") == (0, "", ""), command
+        assert written.stat().st_size > 500
+        written.unlink()
+        written.with_suffix(".schema.yaml").unlink(missing_ok=True)
+        written.with_suffix(".jinja").unlink(missing_ok=True)
+        assert str(written) in piped(*command).stdout, "else nothing is there to be quiet about"
+
+
 def test_quiet_validate_still_says_why_it_fails(tmp_path):
     (tmp_path / "data.csv").write_text("text,label\nfine,a\n ,a\n")
     done = piped("validate", tmp_path / "data.csv", "--schema", "text_label", "-q")

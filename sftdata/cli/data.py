@@ -1,6 +1,5 @@
 """Commands that turn files into a dataset."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,9 +45,10 @@ def convert_recipe(
     """Make a recipe of another program's configuration, and tell what differs."""
     from sftdata.conversion import convert_recipe as run
     from sftdata.conversion.showing import show_converted
-    from sftdata.report.terminal import plain_console
+    from sftdata.report.terminal import summary_console
 
-    plain_console().print(*show_converted(run(file, dataset_info, out)), sep="\n")
+    converted = run(file, dataset_info, out)
+    summary_console().print(*show_converted(converted), sep="\n")
 
 
 def schema(
@@ -107,8 +107,8 @@ def validate(
         from sftdata.report.outcomes import print_validation
 
         print_validation(report)
-    seen_already = not (as_json or volume.quiet) and sys.stderr.isatty()
-    report.check_limit(limit, str(rejected) if rejected else None, tell_reasons=not seen_already)
+    told = not (as_json or volume.quiet)  # the reasons, in the table
+    report.check_limit(limit, str(rejected) if rejected else None, tell_reasons=not told)
 
 
 def prepare(

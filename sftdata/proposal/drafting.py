@@ -1,13 +1,13 @@
 """Draft a schema from what was found in the columns and the parts that they play."""
 
-import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sftdata.proposal import names
 from sftdata.proposal.lengths import describe_lengths, describe_range
+from sftdata.proposal.misspelling import doubt_labels, find_misspelt
 from sftdata.proposal.parts import Columns, Doubt, Guess, find_separator, plain
 from sftdata.proposal.profiles import Profile
 from sftdata.records import Task
@@ -29,6 +29,7 @@ class DraftColumn:
         note: what was found in it, for people.
         counts: how many rows have each of the values that its checks list.
         used: whether the schema has it; the others are written down as comments.
+        left_out: labels that its checks do not list, for they are probably others misspelt, with those.
     """
 
     name: str
@@ -36,6 +37,7 @@ class DraftColumn:
     note: str
     counts: Mapping[str, int] = field(default_factory=dict)
     used: bool = True
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def draft_schema(name: str, columns: Columns, guess: Guess, *, whole: bool) -> D
         part = parts.get(profile.name)
         column = _DRAFTS[part](profile, guess) if part else _draft_other(profile, guess)
         drafted.append(column)
-        doubts += _doubt_column(profile, part)
+        doubts += _doubt_column(profile, column, part)
         if not whole and column.settings.get("checks", {}).keys() & {"isin", "entries_isin"}:
             text = "not all rows were looked at: a rarer one that is not listed here is rejected"
             doubts.append(Doubt(profile.name, text))
@@ -96,17 +98,25 @@ def _coerce(profile: Profile) -> dict[str, bool]:
 
 def _draft_label(profile: Profile, guess: Guess) -> DraftColumn:
     few = len(profile.counts) <= LABELS and profile.is_label
-    checks = {"isin": sorted(profile.counts)} if few else {"not_blank": True}
+    left_out = find_misspelt(profile.counts) if few else {}
+    checks = {"isin": sorted(profile.counts.keys() - left_out)} if few else {"not_blank": True}
     settings = {"dtype": "str", **_coerce(profile), "checks": checks}
-    return DraftColumn(profile.name, settings, describe_labels(profile.counts), profile.counts)
+    return DraftColumn(profile.name, settings, describe_labels(profile.counts), profile.counts, left_out=left_out)
 
 
 def _draft_labels(profile: Profile, guess: Guess) -> DraftColumn:
     separator = find_separator(profile) if profile.dtype == "str" else None
     counts = _count_parts(profile.counts, separator) if separator else profile.entries
-    checks = {"entries_isin": sorted(counts)} if 0 < len(counts) <= LABELS else {"no_blank_entry": True}
+    checks, left_out = _list_entries(counts)
     settings = {"dtype": "list[str]", **({"separator": separator} if separator else {}), "checks": checks}
-    return DraftColumn(profile.name, settings, describe_labels(counts), counts)
+    return DraftColumn(profile.name, settings, describe_labels(counts), counts, left_out=left_out)
+
+
+def _list_entries(counts: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, str]]:
+    if not 0 < len(counts) <= LABELS:
+        return {"no_blank_entry": True}, {}
+    left_out = find_misspelt(counts)
+    return {"entries_isin": sorted(counts.keys() - left_out)}, left_out
 
 
 def _count_parts(counts: Mapping[str, int], separator: str) -> dict[str, int]:
@@ -146,15 +156,15 @@ def _draft_tokens(profile: Profile, guess: Guess) -> DraftColumn:
 
 
 def _draft_tags(profile: Profile, guess: Guess) -> DraftColumn:
-    checks: dict[str, Any] = {"as_long_as": guess.parts["tokens"]}
-    scheme = find_scheme(profile.entries)
-    checks |= {"legal_tags": scheme} if scheme else {}
-    checks |= {"entries_isin": sorted(profile.entries)} if len(profile.entries) <= LABELS else {"no_blank_entry": True}
+    listed, left_out = _list_entries(profile.entries)
+    scheme = find_scheme([tag for tag in profile.entries if tag not in left_out])
+    checks = {"as_long_as": guess.parts["tokens"], **({"legal_tags": scheme} if scheme else {}), **listed}
     note = f"{len(profile.entries)} tags" + (f" of the scheme {scheme}" if scheme else "")
-    return DraftColumn(profile.name, {"dtype": "list[str]", "checks": checks}, note, profile.entries)
+    settings = {"dtype": "list[str]", "checks": checks}
+    return DraftColumn(profile.name, settings, note, profile.entries, left_out=left_out)
 
 
-def find_scheme(tags: Mapping[str, int]) -> str | None:
+def find_scheme(tags: Iterable[str]) -> str | None:
     """Return the scheme whose letters the tags begin with; None where they are of none, or bare."""
     kinds = [tag for tag in tags if tag != "O"]
     if not kinds or not all(tag[1:2] == "-" and tag[2:] for tag in kinds):
@@ -250,11 +260,11 @@ def _describe_other(profile: Profile) -> str:
     return f"{len(profile.counts):,} different values"
 
 
-def _doubt_column(profile: Profile, part: str | None) -> Iterator[Doubt]:
+def _doubt_column(profile: Profile, column: DraftColumn, part: str | None) -> Iterator[Doubt]:
     """Find what a person should look at in one column."""
     about = profile.name
     if part in ("label", "labels", "tags"):
-        yield from doubt_labels(about, profile.counts if part == "label" else profile.entries)
+        yield from doubt_labels(about, column.counts, column.left_out)
     if part == "messages":
         role = profile.turn_keys[0]
         talks = [value for value in profile.values if isinstance(value, list)]
@@ -268,14 +278,3 @@ def _doubt_column(profile: Profile, part: str | None) -> Iterator[Doubt]:
         found = {"repeat another's": repeated, "are missing": profile.missing}
         said = " and ".join(f"{count:,} {what}" for what, count in found.items() if count)
         yield Doubt(about, f"of its values {said}: not asked to be unique")
-
-
-def doubt_labels(about: str, counts: Mapping[str, int]) -> Iterator[Doubt]:
-    """Find labels that may be one label, written in two ways."""
-    frequent = [label for label, count in counts.items() if count >= 20]
-    spelt: dict[str, str] = {}
-    for label, count in counts.items():
-        same = spelt.setdefault(label.strip().casefold(), label)
-        close = difflib.get_close_matches(label, frequent, n=1, cutoff=0.85) if count <= 2 and len(label) > 4 else []
-        if same != label or close:
-            yield Doubt(about, f"is {label!r} ({count:,}) the same as {(same if same != label else close[0])!r}?")

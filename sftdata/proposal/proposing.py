@@ -88,7 +88,7 @@ def propose(file: str, tokenizer_name: str | None = None) -> Proposal:
     lengths = measure_tokens(whole, guess.task, guess.parts, tokenizer) if guess.task and whole else None
     name, limit = _choose_tokenizer(tokenizer, guess.task)
     wanted = propose_max_length(lengths) if lengths else limit
-    doubts += [*draft.doubts, *_doubt_repeats(whole, guess), *_doubt_split(columns, guess)]
+    doubts += [*draft.doubts, *_doubt_repeats(whole, guess), *_doubt_split(columns, draft)]
     if wanted > limit:
         doubts.append(Doubt("max_length", f"99% of the examples need {wanted:,}, but {name} takes {limit:,} at most"))
     if tokenizer is None and guess.task:
@@ -234,19 +234,20 @@ def _doubt_repeats(records: Sequence[Mapping[str, Any]], guess: Guess) -> Iterat
         yield Doubt(given[0], f"{torn:,} text{'s' * (torn != 1)} with more than one {given[0]}")
 
 
-def _doubt_split(columns: Columns, guess: Guess) -> Iterator[Doubt]:
+def _doubt_split(columns: Columns, draft: Draft) -> Iterator[Doubt]:
     group = columns.named(names.GROUP, "str", "int")
     if (
-        guess.task
+        draft.task
         and group
-        and group not in guess.parts.values()
+        and group not in draft.parts.values()
         and 1 < len(columns[group].counts) < columns[group].rows
     ):
         yield Doubt(
             "split", f"to keep the rows of one {group} together, have {group} checked and set split.group: {group}"
         )
-    if guess.task == Task.TEXT_CLASSIFICATION:
-        counts = columns[guess.parts["label"]].counts
+    if draft.task == Task.TEXT_CLASSIFICATION:
+        column = next(column for column in draft.columns if column.name == draft.parts["label"])
+        counts = {label: count for label, count in column.counts.items() if label not in column.left_out}
         if rare := sum(count < RARE for count in counts.values()):
             yield Doubt(
                 "split",

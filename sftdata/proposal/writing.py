@@ -56,9 +56,9 @@ def _doubts(proposal: Proposal, *about: str, indent: int = 0) -> Iterator[str]:
 def _column(proposal: Proposal, column: DraftColumn) -> Iterator[str]:
     yield from write_note(column.note, 2)
     yield from _doubts(proposal, column.name, indent=2)
-    yield from write_entry(
-        column.name, column.settings, {value: f"{count:,}" for value, count in column.counts.items()}, 2
-    )
+    remarks = {value: f"{count:,}" for value, count in column.counts.items()}
+    remarks |= {value: f"{remarks[value]}, is it {write_scalar(meant)}?" for value, meant in column.left_out.items()}
+    yield from write_entry(column.name, column.settings, remarks, 2, column.left_out)
 
 
 def _inline(column: DraftColumn) -> Iterator[str]:

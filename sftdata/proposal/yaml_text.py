@@ -1,7 +1,7 @@
 """Write YAML as a person would: short mappings in one line, long ones in several, comments where they belong."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -30,7 +30,9 @@ def write_inline(value: Any) -> str:
     return write_scalar(value)
 
 
-def write_entry(key: str, value: Any, remarks: Mapping[Any, str], indent: int = 0) -> Iterator[str]:
+def write_entry(
+    key: str, value: Any, remarks: Mapping[Any, str], indent: int = 0, left_out: Collection[str] = ()
+) -> Iterator[str]:
     """Yield the lines of a key and its value.
 
     Args:
@@ -38,6 +40,7 @@ def write_entry(key: str, value: Any, remarks: Mapping[Any, str], indent: int = 
         value: what it holds: a scalar, a list of scalars, or a mapping to such values.
         remarks: comments for entries of lists, by entry; a list that has some stands in several lines.
         indent: how far to the right it stands.
+        left_out: what a list with remarks has as comments alone, among its entries, which are sorted.
     """
     start = f"{' ' * indent}{write_scalar(key)}:"
     inline = f"{start} {write_inline(value)}"
@@ -48,11 +51,12 @@ def write_entry(key: str, value: Any, remarks: Mapping[Any, str], indent: int = 
     yield start
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from write_entry(name, inner, remarks, indent + 2)
+            yield from write_entry(name, inner, remarks, indent + 2, left_out)
         return
-    lines = [f"{' ' * (indent + 2)}- {write_scalar(entry)}" for entry in value]
+    entries = sorted([*value, *left_out]) if remarked and left_out else value
+    lines = [f"{' ' * (indent + 2)}{'# ' * (entry in left_out)}- {write_scalar(entry)}" for entry in entries]
     column = min(max(map(len, lines)), 60)
-    for entry, line in zip(value, lines, strict=True):
+    for entry, line in zip(entries, lines, strict=True):
         yield f"{line:<{column}}  # {remarks[entry]}" if entry in remarks else line
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import tokenizers
 
 from sftdata.errors import TokenizerError
+from sftdata.hub import hub_or_cache
 
 TOOL_TEMPLATE = "additional_chat_templates/tool_use.jinja"
 """Where transformers keeps the template for conversations with tools, beside `chat_template.jinja`."""
@@ -161,20 +162,33 @@ def _read_directory(directory: Path) -> dict[str, bytes]:
 
 
 def _download(name: str, directory: Path) -> dict[str, bytes]:
+    with hub_or_cache() as obstacle:
+        contents = {file: _fetch(name, file, directory, obstacle) for file in FILES}
+    return {file: content for file, content in contents.items() if content is not None}
+
+
+def _fetch(name: str, file: str, directory: Path, obstacle: str | None) -> bytes | None:
+    """Return a file of a tokenizer on the hub, or None where it has no such file."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    files = {}
-    for file in FILES:
-        try:
-            files[file] = Path(hf_hub_download(name, file)).read_bytes()
-        except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as cause:
-            absent = isinstance(cause, EntryNotFoundError) and not isinstance(cause, LocalEntryNotFoundError)
-            if absent and file != "tokenizer.json":
-                continue
-            why = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    try:
+        return Path(hf_hub_download(name, file)).read_bytes()
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as cause:
+        unknown = isinstance(cause, LocalEntryNotFoundError)  # the cache cannot tell whether there is such a file
+        absent = isinstance(cause, EntryNotFoundError) and (not unknown or bool(obstacle))
+        if absent and file != "tokenizer.json":
+            return None
+        where = f"no tokenizer '{name}': {directory} is not a directory, and "
+        if unknown and obstacle:
             raise TokenizerError(
-                f"no tokenizer '{name}': {directory} is not a directory, and the hub did not give {file} ({why}). "
-                "Give a local directory with tokenizer.json, or a name on the hub."
+                f"{where}the hub's cache on this machine has no {file} of that name, while {obstacle}. "
+                "Give a local directory with tokenizer.json, or run it again where the hub or a mirror (HF_ENDPOINT) "
+                "can be reached."
             ) from None
-    return files
+        said = cause.__cause__ or cause  # the hub's own advice hides what went wrong
+        why = str(said).strip().splitlines()[0] if str(said).strip() else type(said).__name__
+        raise TokenizerError(
+            f"{where}the hub did not give {file} ({why}). Give a local directory with tokenizer.json, or a name on "
+            "the hub."
+        ) from None

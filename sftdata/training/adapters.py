@@ -66,6 +66,21 @@ def _find_modules(model: torch.nn.Module, names: tuple[str, ...]) -> list[str]:
     return list(names)
 
 
+def saving_options(model: torch.nn.Module) -> dict[str, bool]:
+    """Return what `save_pretrained` is told beside the place, so that peft asks nobody.
+
+    By itself it asks the hub, at each checkpoint, whether the model has other embeddings than the one it was made from
+    (never here), and warns when the hub cannot be reached. It saves embeddings and heads that have adapters.
+    """
+    if not hasattr(model, "peft_config"):
+        return {}
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.constants import EMBEDDING_LAYER_NAMES
+
+    adapted = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    return {"save_embedding_layers": not adapted.isdisjoint(EMBEDDING_LAYER_NAMES)}
+
+
 def merge_adapters(model: Any, directory: Path) -> Any:
     """Save the adapters of a run in `adapter`, and return the model with them merged into its weights, all in float32.
 
@@ -73,7 +88,7 @@ def merge_adapters(model: Any, directory: Path) -> Any:
     """
     import peft
 
-    model.save_pretrained(directory / ADAPTER_NAME)
+    model.save_pretrained(directory / ADAPTER_NAME, **saving_options(model))
     for name in ("adapter_config.json", "adapter_model.safetensors"):  # of a run that was finished without `merge`
         (directory / name).unlink(missing_ok=True)
     if getattr(model.get_base_model(), "is_quantized", False):

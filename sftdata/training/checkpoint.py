@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 from sftdata.errors import TrainingError
 from sftdata.shards.directory import flush
+from sftdata.training.adapters import saving_options
 from sftdata.training.distributed import Ranks, gather_all
 from sftdata.training.randomness import random_states, restore_random_states, seed_generators
 from sftdata.training.sharding import gather, is_sharded, take_part
@@ -132,7 +133,7 @@ def write_checkpoint(
     shutil.rmtree(aside, ignore_errors=True)
     try:
         with told_by_system():
-            model.save_pretrained(aside, state_dict=dict(snapshot.weights))
+            model.save_pretrained(aside, state_dict=dict(snapshot.weights), **saving_options(model))
             with (aside / _OPTIMIZER).open("wb") as file:
                 torch.save({"optimizer": snapshot.optimizer, "random": list(snapshot.random)}, file)
         told = json.dumps({"state": asdict(state), "identity": identity}, indent=2)

@@ -4,7 +4,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -17,8 +17,10 @@ from safetensors import SafetensorError
 
 from sftdata.errors import TrainingError
 from sftdata.functions import split_function
+from sftdata.hub import hub_or_cache
 from sftdata.records import Task
 from sftdata.tokenizers.loading import TOOL_TEMPLATE
+from sftdata.training.adapters import saving_options
 from sftdata.training.building import build_model, check_function
 from sftdata.training.gguf_models import is_gguf, load_gguf, read_gguf_config
 from sftdata.training.own_models import OwnConfig, OwnModel, read_own_config
@@ -110,14 +112,26 @@ def read_config(name: str) -> Any:
         return read_gguf_config(Path(name))
     if Path(name).exists():
         _check_directory(Path(name))
-    try:
-        return transformers.AutoConfig.from_pretrained(name)
-    except (OSError, ValueError, StrictDataclassError) as cause:
-        first = str(cause).strip().splitlines()[0]
-        raise TrainingError(
-            f"train.model: found '{name}', expected a directory with config.json or the name of a model on the hub "
-            f"that can be reached or is in its cache. ({first})"
-        ) from None
+    with _hub_for(name) as obstacle:
+        try:
+            return transformers.AutoConfig.from_pretrained(name)
+        except (OSError, ValueError, StrictDataclassError) as cause:
+            raise TrainingError(
+                f"train.model: found '{name}', expected a directory with config.json or the name of a model on the hub "
+                f"that can be reached or is in its cache. ({_tell_cause(cause, obstacle)})"
+            ) from None
+
+
+def _hub_for(name: str) -> AbstractContextManager[str | None]:
+    """Return what asks the hub for a model only where it can be reached; one that is here needs no asking."""
+    return nullcontext() if Path(name).exists() else hub_or_cache()
+
+
+def _tell_cause(cause: BaseException, obstacle: str | None) -> str:
+    """Say why something was not loaded; where the hub was not asked, a file that the cache lacks is an OSError."""
+    if obstacle and isinstance(cause, OSError):
+        return f"its cache on this machine lacks files of it, and {obstacle}; HF_ENDPOINT may name a mirror"
+    return str(cause).strip().splitlines()[0]
 
 
 def identify_model(name: str, task: Task) -> str:
@@ -163,15 +177,16 @@ def load_weights(source: str, config: Any, task: Task, *, quantization: Any = No
     if quantization is not None:
         quantization.llm_int8_skip_modules = _name_new_parts(config, task)
         given["quantization_config"] = quantization
-    try:
-        make = _AUTO_CLASSES[task].from_pretrained
-        loaded = load_gguf(make, Path(source), given) if is_gguf(source) else make(source, **given)
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as cause:
-        first = str(cause).strip().splitlines()[0].rstrip(".")
-        raise TrainingError(
-            f"train.model: the weights of '{source}' cannot be loaded for {task} ({first}). Fetch or save the model "
-            "again if a file is damaged, or choose a model for this task."
-        ) from None
+    with _hub_for(source) as obstacle:
+        try:
+            make = _AUTO_CLASSES[task].from_pretrained
+            loaded = load_gguf(make, Path(source), given) if is_gguf(source) else make(source, **given)
+        except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as cause:
+            raise TrainingError(
+                f"train.model: the weights of '{source}' cannot be loaded for {task} "
+                f"({_tell_cause(cause, obstacle).rstrip('.')}). Fetch or save the model again if a file is damaged, or "
+                "choose a model for this task."
+            ) from None
     model: torch.nn.Module = loaded[0]
     keep_exact(model)
     heads = {} if task in _LANGUAGE_TASKS else _find_heads(model)
@@ -279,7 +294,7 @@ def save_final(model: Any, directory: Path, *, base: str, tokenizer: Path) -> No
         base: the model that the run began with.
         tokenizer: the directory of the tokenizer that made the data; if it is not there, the base model's is taken.
     """
-    model.save_pretrained(directory)
+    model.save_pretrained(directory, **saving_options(model))
     files = tokenizer if isinstance(model, OwnModel) else local_files(base)
     _copy(TOKENIZER_FILES, tokenizer if tokenizer.is_dir() else files, directory)
     _copy((GENERATION_FILE,), files, directory)
@@ -298,7 +313,9 @@ def local_files(source: str) -> Path:
         return Path(source).parent
     if Path(source).is_dir():
         return Path(source)
-    try:
-        return Path(snapshot_download(source, allow_patterns=[*TOKENIZER_FILES, GENERATION_FILE]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as cause:
-        raise TrainingError(f"the tokenizer of '{source}' cannot be fetched: {str(cause).splitlines()[0]}") from None
+    with hub_or_cache() as obstacle:
+        try:
+            return Path(snapshot_download(source, allow_patterns=[*TOKENIZER_FILES, GENERATION_FILE]))
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as cause:
+            why = _tell_cause(cause, obstacle)
+            raise TrainingError(f"the tokenizer of '{source}' cannot be fetched: {why}") from None

@@ -20,6 +20,16 @@ from sftdata.training.folds import select_fold
 RUN_NAME = "sftdata_run.json"
 LOGS_NAME = "logs"
 PROFILE_NAME = "profile"
+IGNORE_NAME = ".gitignore"
+EXCERPTS = """\
+# These hold excerpts and labels of the data, for people. git leaves them alone, and so does huggingface_hub's
+# upload_folder into the root of a repository. Take a line away to publish what it names.
+report.html
+evaluations/
+out_of_fold.parquet
+label_errors.jsonl
+"""
+"""What a run tells git: patterns without a slash in front hold for the runs of folds, too."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +177,11 @@ def _mixture(splits: Sequence[Split], mix: MixSettings | None) -> Mixture | None
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
-    """Write the record so that at any moment it is whole."""
+    """Write the record so that at any moment it is whole; with the first one, what is not to be published."""
     text = json.dumps(record.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
     directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / RUN_NAME).exists() and not (directory / IGNORE_NAME).exists():
+        write_aside(directory / IGNORE_NAME, EXCERPTS)
     write_aside(directory / RUN_NAME, text)
 
 
@@ -227,6 +239,7 @@ def check_output_dir(directory: Path, *, resume: bool) -> None:
     if directory.exists() and not directory.is_dir():
         raise OutputError(f"{directory} is a file, expected a directory for the run. Choose another --out.")
     names = {path.name for path in directory.iterdir()} if directory.exists() else set()
+    names.discard(IGNORE_NAME)  # keeps an empty folder in git, or is all that a killed run has written
     ours = RUN_NAME in names or any(name.startswith("checkpoint-") for name in names)
     if names and not ours:
         found = ", ".join(sorted(names)[:3])

@@ -1,19 +1,11 @@
 """The report in a real browser: it renders without a complaint or a request, and its filters and expands work."""
 
 import pytest
-from browser import FIND_WEAK, Watched, open_browser
+from browser import FIND_WEAK, HIT, open_tab, visible
 from examples import make_conversations
 
 import sftdata
 from sftdata.report.page import REPORT_NAME
-
-HIT = "</script><script>window.hit = 1</script><img src=x onerror='window.hit = 2'>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -24,21 +16,13 @@ def report(tmp_path, chat_recipe):
     rows += [{"messages": [{"role": "user", "content": f"no answer {HIT}"}]}, {"messages": []}, *rows[:4]]
     options = {"deduplicate": {"exact": True}, "clean": {"whitespace": "words"}, "max_rejected": 1.0}
     sftdata.prepare(sftdata.load_recipe(chat_recipe(rows, **options)))
-    return tmp_path / "out" / REPORT_NAME
+    return (tmp_path / "out" / REPORT_NAME).as_uri()
 
 
 @pytest.fixture
 def tab(browser, report):
-    watched = Watched(browser, viewport={"width": 1200, "height": 900})
-    yield watched.open(report)
-    assert watched.said == []
-    assert watched.asked == [report.as_uri()]
-    assert watched.page.evaluate("window.hit") is None
-    watched.page.close()
-
-
-def visible(tab, selector):
-    return [text for item in tab.locator(selector).all() if item.is_visible() for text in [item.inner_text()]]
+    with open_tab(browser, report) as opened:
+        yield opened
 
 
 def test_every_section_is_there_and_the_contents_lead_to_it(tab):
@@ -49,7 +33,9 @@ def test_every_section_is_there_and_the_contents_lead_to_it(tab):
         link.click()
         assert tab.evaluate("location.hash") == link.get_attribute("href")
         assert tab.locator(link.get_attribute("href")).is_visible()
-        tab.wait_for_function("name => document.querySelector('[aria-current]')?.innerText === name", arg=link.inner_text())
+        tab.wait_for_function(
+            "name => document.querySelector('[aria-current]')?.innerText === name", arg=link.inner_text()
+        )
 
 
 def test_a_filter_shows_what_it_matches(tab):
@@ -95,21 +81,17 @@ def test_rows_of_the_chosen_split_are_shown(tab):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_it_fits_the_screen_and_can_be_read_in_both_schemes(browser, report, scheme, width):
-    watched = Watched(browser, viewport={"width": width, "height": 800}, color_scheme=scheme)
-    tab = watched.open(report)
-    for button in tab.locator("button[data-opens]").all():
-        button.click()
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    weak = tab.evaluate(FIND_WEAK)
-    assert weak == []
-    assert (watched.said, len(watched.asked)) == ([], 1)
-    tab.close()
+    with open_tab(browser, report, width=width, scheme=scheme) as tab:
+        for button in tab.locator("button[data-opens]").all():
+            button.click()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.evaluate(FIND_WEAK) == []
 
 
 def test_without_scripts_everything_is_there_and_no_tool_that_does_not_work(browser, report):
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
-    tab.goto(report.as_uri())
+    tab.goto(report)
     assert not any(tool.is_visible() for tool in tab.locator(".tools").all())
     assert all(part.is_visible() for part in tab.locator("[data-split]").all())
     context.close()

@@ -1,20 +1,15 @@
 """The report of a run in a real browser: it sorts, filters, chooses and tells, and whatever stands in it stays text."""
 
 import pytest
-from browser import FIND_WEAK, Watched, open_browser
+from browser import FIND_WEAK, open_tab, visible
+from browser import HIT as SCRIPT
 from runs import give_tokenizer, make_example, make_sequence, write_evaluation, write_journal, write_record
 
 from sftdata.records import Task
 from sftdata.report.run_page import write_run_report
 
-HIT = "</script><script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\u202e\x00"
-"""What would run if anything of it were more than text."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as opened:
-        yield opened
+HIT = f"{SCRIPT}\u202e\x00"
+"""With characters that steer or do not print."""
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +32,13 @@ def run(tmp_path_factory, text_tokenizer):
     confusions = [[1, 0, 20], [0, 2, 10], *([place, 1, 1] for place in range(3, 12))]
     write_evaluation(directory, "validation", scores=scores, confusions=confusions, worst=worst[:2])
     write_evaluation(directory, "test", scores=scores, confusions=confusions, worst=worst, doubtful=worst[:1])
-    return write_run_report(directory)
+    return write_run_report(directory).as_uri()
 
 
 @pytest.fixture
 def tab(browser, run):
-    watched = Watched(browser, viewport={"width": 1200, "height": 900})
-    yield watched.open(run)
-    assert watched.said == []
-    assert watched.asked == [run.as_uri()]
-    assert watched.page.evaluate("window.hit") is None
-    watched.page.close()
-
-
-def visible(tab, selector):
-    return [item.inner_text() for item in tab.locator(selector).all() if item.is_visible()]
+    with open_tab(browser, run) as opened:
+        yield opened
 
 
 def test_every_section_is_there_and_the_contents_lead_to_it(tab):
@@ -130,21 +117,18 @@ def test_cells_of_the_matrix_are_spelled_out(tab):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_it_fits_the_screen_and_can_be_read_in_both_schemes(browser, run, scheme, width):
-    watched = Watched(browser, viewport={"width": width, "height": 800}, color_scheme=scheme)
-    tab = watched.open(run)
-    for button in tab.locator("button[data-opens]").all():
-        button.dispatch_event("click")
-    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    assert tab.evaluate(FIND_WEAK) == []
-    assert (watched.said, len(watched.asked)) == ([], 1)
-    tab.close()
+    with open_tab(browser, run, width=width, scheme=scheme) as tab:
+        for button in tab.locator("button[data-opens]").all():
+            button.dispatch_event("click")
+        tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.evaluate(FIND_WEAK) == []
 
 
 def test_without_scripts_everything_is_there_and_no_tool_that_does_not_work(browser, run):
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
-    tab.goto(run.as_uri())
+    tab.goto(run)
     assert not any(tool.is_visible() for tool in tab.locator(".tools").all())
     assert all(part.is_visible() for part in tab.locator("[data-evaluation]").all())
     assert tab.locator("th button").count() == 0
@@ -155,8 +139,5 @@ def test_a_cross_validation_and_a_run_without_evaluations_make_no_complaint(brow
     write_record(tmp_path / "run", Task.CAUSAL_LM, folds=12, best_step=None)
     for fold in range(12):
         write_journal(tmp_path / "run" / f"fold-{fold}", 100 * (fold + 1))
-    watched = Watched(browser)
-    tab = watched.open(write_run_report(tmp_path / "run"))
-    assert tab.locator("#curves figure").count() > 0
-    assert watched.said == []
-    tab.close()
+    with open_tab(browser, write_run_report(tmp_path / "run").as_uri()) as tab:
+        assert tab.locator("#curves figure").count() > 0

@@ -7,17 +7,6 @@ from strategies import quick, texts
 
 from sftdata.records import IGNORE_INDEX
 from sftdata.report.tokens import cut_tokens
-from sftdata.tokenizers.loading import load_tokenizer
-
-
-@pytest.fixture(scope="module")
-def byte_level(chat_tokenizer):
-    return load_tokenizer(str(chat_tokenizer)).reference
-
-
-@pytest.fixture(scope="module")
-def word_pieces(text_tokenizer):
-    return load_tokenizer(str(text_tokenizer)).reference
 
 
 @given(text=texts | st.sampled_from(["你好 😀👩‍👩‍👧\n\t", " a  b ", "<|im_start|>user\nhi<|im_end|>"]))

@@ -9,13 +9,14 @@ import peft
 import pytest
 import torch
 import transformers
+from huggingface_hub import constants
 from tiny import LABELS, VOCABULARY, settings, weights
 
 from sftdata.errors import TrainingError
 from sftdata.records import Task
 from sftdata.shards.reader import load_split
 from sftdata.training import evaluate, train
-from sftdata.training.adapters import add_adapters
+from sftdata.training.adapters import add_adapters, saving_options
 from sftdata.training.examples import Examples
 from sftdata.training.finished import load_run
 from sftdata.training.models import fit_config, load_weights, quiet_transformers, read_config
@@ -218,3 +219,31 @@ def test_dora_and_rank_stabilised_scales_are_what_peft_makes_of_them(tiny_llama)
     layer = model.get_base_model().model.layers[0].mlp.up_proj
     assert layer.scaling["default"] == 8 / 2
     assert "default" in layer.lora_magnitude_vector
+
+
+def test_a_base_in_the_cache_of_the_hub_is_enough_without_a_network(
+    turn_data, tiny_llama, tmp_path, monkeypatch, capfd
+):
+    home = tmp_path / "cache" / "models--team--name"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(tiny_llama, home / "snapshots" / ("0" * 40))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    wanted = settings("team/name", tmp_path / "run", epochs=1, max_steps=2, save_steps=1, lora={"r": 2})
+    train(turn_data, wanted, progress=False)  # where a warning is an error
+    assert evaluate(tmp_path / "run", turn_data, "validation")["loss"] > 0
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`", "ignore:Model has `tie_word_embeddings")
+@pytest.mark.parametrize("targets", [("q_proj",), ("embed_tokens", "q_proj"), ("lm_head",), "all-linear"])
+def test_adapters_are_saved_with_the_embeddings_that_peft_would_save(tiny_llama, targets):
+    config = fit_config(read_config(str(tiny_llama)), Task.CAUSAL_LM, None)
+    wanted = settings(tiny_llama, tiny_llama, lora={"target_modules": targets}).lora
+    with quiet_transformers():
+        model = add_adapters(load_weights(str(tiny_llama), config, Task.CAUSAL_LM), wanted, Task.CAUSAL_LM)
+    by_itself = peft.get_peft_model_state_dict(model)
+    assert peft.get_peft_model_state_dict(model, **saving_options(model)).keys() == by_itself.keys()
+    assert any("base_layer" in name for name in by_itself) == (targets not in (("q_proj",), "all-linear"))

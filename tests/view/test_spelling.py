@@ -8,21 +8,10 @@ from hypothesis import strategies as st
 from strategies import quick
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from sftdata.tokenizers.loading import load_tokenizer
 from sftdata.view.spelling import find_rows, spell
 
 SIGNS = ["a", "B", "é", "É", "п", "П", "你", "好", "😀", " ", "\n", ".", "the", "Fox", "12", "'s", "#", "▁"]
 some_texts = st.lists(st.lists(st.sampled_from(SIGNS), max_size=8).map("".join), min_size=1, max_size=6)
-
-
-@pytest.fixture(scope="module")
-def byte_level(chat_tokenizer):
-    return load_tokenizer(str(chat_tokenizer)).reference
-
-
-@pytest.fixture(scope="module")
-def word_pieces(text_tokenizer):
-    return load_tokenizer(str(text_tokenizer)).reference
 
 
 @pytest.fixture(scope="module")
