@@ -5,11 +5,12 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sftdata.errors import SourceError
+from sftdata.hub import hub_or_cache
 from sftdata.manifest import digest_file
 from sftdata.settings.sources import SourceSettings
 from sftdata.sources.batches import cut
@@ -42,7 +43,7 @@ def read(source: Source) -> Iterator[Slice]:
     setting = source.settings
     fixed = setting.revision or _is_local(setting, source.path)
     found = {} if fixed else {"revision": "none is given, so the dataset may change under the same name"}
-    with _told(source.name):
+    with _told(source.name, local=_is_local(setting, source.path)):
         rows = _library().load_dataset(**_arguments(setting, source.path), split=setting.split).with_format("arrow")
         batches = (batch for table in rows.iter(BATCH_ROWS) for batch in table.to_batches())
         yield from cut(batches, source.name, found)
@@ -53,7 +54,7 @@ def identify(source: Source) -> tuple[int, str]:
 
     A file of the hub counts by its address, which holds the commit; a local one by its content.
     """
-    with _told(source.name):
+    with _told(source.name, local=_is_local(source.settings, source.path)):
         builder = _library().load_dataset_builder(**_arguments(source.settings, source.path))
         split = str(source.settings.split)
         files = (builder.config.data_files or {}).get(split, [builder.hash])
@@ -69,7 +70,7 @@ def _size_of(builder: Any, split: str) -> int:
 
 
 def _split_names(setting: SourceSettings, base: Path) -> list[str]:
-    with _told(f"hub:{setting.dataset}"):
+    with _told(f"hub:{setting.dataset}", local=_is_local(setting, base)):
         arguments = _arguments(setting, base)
         return list(
             _library().get_dataset_split_names(arguments["path"], arguments["name"], revision=arguments["revision"])
@@ -95,13 +96,29 @@ def _library() -> Any:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _told(name: str, *, local: bool) -> Iterator[None]:
     """Say in plain words what goes wrong in `datasets`, which raises whatever its own libraries raise."""
-    try:
-        yield
-    except SourceError:
-        raise
-    except Exception as problem:
-        cause = problem.__cause__ or problem
-        first = str(cause).strip().partition("\n")[0] or type(cause).__name__
-        raise SourceError(f"{name} cannot be read: {first}") from None
+    with nullcontext() if local else _reached() as obstacle:
+        try:
+            yield
+        except SourceError:
+            raise
+        except Exception as problem:
+            cause = problem.__cause__ or problem
+            first = str(cause).strip().partition("\n")[0] or type(cause).__name__
+            if obstacle and isinstance(problem, ConnectionError):
+                first = f"its cache on this machine does not have it, and {obstacle}"
+            raise SourceError(f"{name} cannot be read: {first}") from None
+
+
+@contextmanager
+def _reached() -> Iterator[str | None]:
+    """Ask the hub only where it can be reached; `datasets` has a switch of its own for it."""
+    config = _library().config
+    before = config.HF_HUB_OFFLINE
+    with hub_or_cache() as obstacle:
+        config.HF_HUB_OFFLINE = before or obstacle is not None
+        try:
+            yield obstacle
+        finally:
+            config.HF_HUB_OFFLINE = before
