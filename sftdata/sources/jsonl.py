@@ -174,15 +174,20 @@ def _read_on(file: BinaryIO, held: Content) -> Content:
 def _find_records(content: Content, breaks: Places, line: int, encoding: str) -> Block:
     """Find the lines that are not blank, without the white space around them; the first one has the number `line`."""
     starts, ends = np.append(0, breaks + 1), np.append(breaks, len(content))
-    ends -= (ends > starts) & (content[ends - 1] == _RETURN)
+    returns = (ends > starts) & (content[ends - 1] == _RETURN)
+    if returns.any():
+        ends -= returns
     lines = np.flatnonzero(ends > starts)
-    starts, ends = starts[lines], ends[lines]
+    if len(lines) < len(starts):
+        starts, ends = starts[lines], ends[lines]
     spaced = np.flatnonzero((content[starts] <= _SPACE) | (content[ends - 1] <= _SPACE))
     for place in spaced.tolist():
         text = content[starts[place] : ends[place]].tobytes()
         bare = text.strip()
         starts[place] += text.find(bare)
         ends[place] = starts[place] + len(bare)
+    if not len(spaced):
+        return Block(content, starts, ends, lines + line, encoding)
     full = ends > starts
     return Block(content, starts[full], ends[full], lines[full] + line, encoding)
 
