@@ -2,6 +2,8 @@ import gzip
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 
 import polars as pl
 import pytest
@@ -262,3 +264,15 @@ def test_originals_are_exactly_the_records_wanted_from_whatever_chunk(tmp_path_f
         patch.setattr(parsing, "CHUNK_ROWS", most)
         found = {(row["source"], row["record"]): row["original"] for row in describe_rejected(sources, frame)}
     assert found == {(name, i): {"text": f"{'c' if name == 'a.csv' else 'j'}{i}"} for name, i in wanted}
+
+
+def test_plain_csv_needs_nothing_of_the_other_formats(tmp_path):
+    (tmp_path / "x.csv").write_text('text,label\n"a, b",x\nc,y\n')
+    program = (
+        "import sys; from sftdata import validate\n"
+        f"report = validate({str(tmp_path / 'x.csv')!r}, 'text_label', rejected={str(tmp_path / 'r.jsonl')!r})\n"
+        "assert report.accepted == 2\n"
+        "sys.exit(' '.join({'pyarrow', 'sqlite3', 'pandera', 'rich'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
