@@ -17,12 +17,12 @@ from sftdata.training.isolation import prepare_packing
 from sftdata.training.loader import Loader
 from sftdata.training.milestones import is_milestone, is_out_of_patience, pass_milestone
 from sftdata.training.monitor import Monitor
-from sftdata.training.optimization import learning_rate, set_learning_rate
+from sftdata.training.optimization import learning_rate, set_learning_rate, trained_weights
 from sftdata.training.saving import CheckpointWriter
 from sftdata.training.setup import Setup
 from sftdata.training.sources import SourceLosses, follow_sources
 from sftdata.training.split_head import can_split
-from sftdata.training.steps import Step, cut_again_smaller, take_step, trained_weights
+from sftdata.training.steps import Step, cut_again_smaller, take_step
 
 PASS_OVERHEAD = 100
 """What a forward and backward pass costs on a CPU beside its tokens, in tokens: all weights are read, all gradients
@@ -30,7 +30,7 @@ written. Measured on two cores: 70 for SmolLM2-135M, 130 for MiniLM."""
 
 
 def run_steps(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, setup: Setup, state: RunState, monitor: Monitor
+    model: torch.nn.Module, optimizer: torch.optim.AdamW, setup: Setup, state: RunState, monitor: Monitor
 ) -> None:
     """Take all steps of the plan that `state` has not, or as many as patience allows; `state` follows.
 
@@ -45,7 +45,7 @@ def run_steps(
 
 def _take_steps(
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.AdamW,
     setup: Setup,
     state: RunState,
     monitor: Monitor,

@@ -90,16 +90,10 @@ def train_together(
     resumed_from = state.step or None
     if watching.profile:
         check_profile(watching.profile, setup.plan.steps - state.step)
-    model = build_model(settings, config, manifest, onto=torch.device("cpu") if setup.is_sharded else place)
-    if state.step:
-        restore_weights(model, checkpoint_path(directory, state.step), setup.task)
-    copy_from_first(ranks, model.parameters())
-    if setup.is_sharded:
-        shard_model(model, place, ranks, bf16=setup.bf16)
+    model = _load_model(setup, state, config, manifest, place)
     record = describe_run(data, manifest, settings, setup.identity["data"], ranks)
     first_does(ranks, lambda: write_run(directory, record))
-    steps = setup.plan.steps
-    silent = not ranks.is_first
+    steps, silent = setup.plan.steps, not ranks.is_first
     with explain_full_disk(directory), Monitor(directory, place, steps, state.step, watching, silent=silent) as monitor:
         monitor.tell("start", state.step, settings.model_dump(mode="json"))
         for note in (*notes, *describe_shards(model, setup)):
@@ -107,16 +101,7 @@ def train_together(
         if resume:
             monitor.say(f"resuming after step {state.step}" if resumed_from else "no checkpoint: starting afresh")
         fit(model, setup, state, monitor)
-    result = TrainResult(
-        output_dir=str(directory),
-        steps=state.step,
-        best_step=state.best_step or state.step,
-        metric=setup.metric if setup.validation else None,
-        scores=state.best_scores,
-        stopped_early=is_out_of_patience(setup, state),
-        resumed_from=resumed_from,
-        seconds=time.monotonic() - started,
-    )
+    result = _describe_result(setup, state, resumed_from, time.monotonic() - started)
     ended = record.model_copy(update={"status": "finished", **describe_outcome(result, setup, state)})
 
     def end() -> None:
@@ -128,6 +113,31 @@ def train_together(
     first_does(ranks, end)
     monitor.tell("end", state.step, asdict(result))
     return result
+
+
+def _load_model(setup: Setup, state: RunState, config: Any, manifest: Manifest, place: torch.device) -> torch.nn.Module:
+    """Return the model as it stands after the steps of `state`, the same on all ranks, or this rank's part of it."""
+    onto = torch.device("cpu") if setup.is_sharded else place
+    model = build_model(setup.settings, config, manifest, onto=onto)
+    if state.step:
+        restore_weights(model, checkpoint_path(setup.directory, state.step), setup.task)
+    copy_from_first(setup.ranks, model.parameters())
+    if setup.is_sharded:
+        shard_model(model, place, setup.ranks, bf16=setup.bf16)
+    return model
+
+
+def _describe_result(setup: Setup, state: RunState, resumed_from: int | None, seconds: float) -> TrainResult:
+    return TrainResult(
+        output_dir=setup.settings.output_dir,
+        steps=state.step,
+        best_step=state.best_step or state.step,
+        metric=setup.metric if setup.validation else None,
+        scores=state.best_scores,
+        stopped_early=is_out_of_patience(setup, state),
+        resumed_from=resumed_from,
+        seconds=seconds,
+    )
 
 
 def describe_shards(model: torch.nn.Module, setup: Setup) -> list[str]:

@@ -16,6 +16,7 @@ from sftdata.training.distributed import GradientSum
 from sftdata.training.heads import HEADS, Loss
 from sftdata.training.loader import LoadedStep, Loader
 from sftdata.training.monitor import Monitor
+from sftdata.training.optimization import clip_gradients
 from sftdata.training.passes import NoMemory, explain_pass, repeat_smaller, try_pass
 from sftdata.training.setup import Setup
 from sftdata.training.sharding import gather, sum_gradients_now
@@ -31,14 +32,9 @@ class Step:
     norm: torch.Tensor
 
 
-def trained_weights(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """Return what an optimiser updates."""
-    return [weight for group in optimizer.param_groups for weight in group["params"]]
-
-
 def take_step(
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.AdamW,
     setup: Setup,
     loaded: LoadedStep,
     loss: Loss,
@@ -58,7 +54,7 @@ def take_step(
 
     loss_sum, loaded = repeat_smaller(add, loaded, cut_again)
     sum_gradients()
-    norm = torch.nn.utils.clip_grad_norm_(trained_weights(optimizer), setup.settings.max_grad_norm)
+    norm = clip_gradients(optimizer, setup.settings.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
     return Step(loaded, loss_sum, gather(norm))

@@ -12,7 +12,7 @@ from tiny import settings
 
 from sftdata.errors import TrainingError
 from sftdata.training import train
-from sftdata.training.optimization import learning_rate, make_optimizer, phases
+from sftdata.training.optimization import clip_gradients, learning_rate, make_optimizer, phases, trained_weights
 
 
 def rates(tmp_path, steps, **others):
@@ -112,3 +112,39 @@ def test_the_optimiser_takes_what_the_settings_say(tiny_bert, tmp_path):
     wanted = settings(tiny_bert, tmp_path, adam_beta1=0.8, adam_beta2=0.95, adam_epsilon=1e-6)
     for group in make_optimizer(model, wanted).param_groups:
         assert (group["betas"], group["eps"]) == ((0.8, 0.95), 1e-6)
+
+
+@pytest.mark.parametrize("most", [0.1, 1.0, 1e9])
+def test_gradients_are_clipped_as_torch_does_it(most, tmp_path):
+    ours, theirs = (_take_steps(clip, most, tmp_path) for clip in (clip_gradients, _clip_as_torch))
+    assert ours[0] == pytest.approx(theirs[0])
+    assert most != 1.0 or min(ours[0]) < most < max(ours[0])
+    for left, right in zip(ours[1], theirs[1], strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-7)
+
+
+def test_a_step_behind_a_clipped_one_is_not_clipped(tmp_path):
+    torch.manual_seed(1)
+    weight = torch.nn.Parameter(torch.zeros(3))
+    optimizer = make_optimizer(torch.nn.ParameterList([weight]), settings(tmp_path, tmp_path))
+    for size in (100.0, 0.5):
+        weight.grad = torch.full((3,), size)
+        clip_gradients(optimizer, 1.0)
+    optimizer.step()
+    assert weight.grad.tolist() == [0.5] * 3
+
+
+def _clip_as_torch(optimizer, most):
+    return torch.nn.utils.clip_grad_norm_(trained_weights(optimizer), most)
+
+
+def _take_steps(clip, most, tmp_path):
+    torch.manual_seed(3)
+    model = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Tanh(), torch.nn.Linear(7, 2))
+    optimizer, norms = make_optimizer(model, settings(tmp_path, tmp_path)), []
+    for size in (0.01, 1.0, 30.0, 0.1, 3.0):
+        (model(torch.randn(11, 5)) * size).square().sum().backward()
+        norms.append(float(clip(optimizer, most)))
+        optimizer.step()
+        optimizer.zero_grad()
+    return norms, [weight.detach() for weight in model.parameters()]
