@@ -17,7 +17,7 @@ from sftdata import hub
 from sftdata.errors import SourceError, TokenizerError, TrainingError
 from sftdata.hub import hub_or_cache
 from sftdata.settings.sources import SourceSettings
-from sftdata.sources import find_sources
+from sftdata.sources import find_sources, read_chunks
 from sftdata.tokenizers.loading import load_tokenizer
 
 COMMIT = "0" * 40
@@ -207,3 +207,18 @@ def test_a_dataset_that_is_nowhere_is_one_message_and_soon(nowhere, monkeypatch,
     assert told in str(refused.value)
     assert (capfd.readouterr(), caplog.records) == (("", ""), [])
     assert not datasets.config.HF_HUB_OFFLINE
+
+
+def test_others_may_ask_the_hub_while_slices_of_a_cached_dataset_are_taken(nowhere, monkeypatch, tmp_path):
+    import datasets
+
+    during = []
+
+    def load_dataset(**given):
+        during.append(constants.HF_HUB_OFFLINE)
+        return datasets.Dataset.from_list([{"text": "a"}])
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    (source,) = find_sources([SourceSettings(dataset="team/rows", split="train")], tmp_path)
+    during += [constants.HF_HUB_OFFLINE for _ in read_chunks(source)]
+    assert during == [True, False]

@@ -45,6 +45,7 @@ def read(source: Source) -> Iterator[Slice]:
     found = {} if fixed else {"revision": "none is given, so the dataset may change under the same name"}
     with _told(source.name, local=_is_local(setting, source.path)):
         rows = _library().load_dataset(**_arguments(setting, source.path), split=setting.split).with_format("arrow")
+    with _told(source.name, local=True):  # all of it is here now, and others may ask the hub while slices are taken
         batches = (batch for table in rows.iter(BATCH_ROWS) for batch in table.to_batches())
         yield from cut(batches, source.name, found)
 
