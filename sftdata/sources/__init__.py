@@ -6,7 +6,7 @@ there: all of them together take as long to load as a hundred thousand rows to v
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -61,8 +61,9 @@ class Chunk:
 class Reader(Protocol):
     """What the module of a format has.
 
-    It has `line` too, where the format has lines: the line, counted from 1, in which a record of a content begins. And
-    `identify` where a source is not one file: the size and the digest of a source.
+    It has more where it can tell more: `line(content, position)`, the line, counted from 1, in which a record begins;
+    `identify(source)`, size and digest of a source that is not one file; `unpacked_size(path)`, about how many bytes
+    the rows of a file take; and `count_rows(path)`, how many there are without reading them.
     """
 
     def read(self, source: Source) -> Iterator[Slice]:
@@ -139,20 +140,13 @@ def expected_bytes(source: Source) -> int:
     if hasattr(_reader(source), "identify"):
         return size_of(source)
     with _told(source):
-        if source.format != "parquet":
-            return compression.unpacked_size(source.path)
-        from sftdata.sources import parquet
-
-        return parquet.unpacked_size(source.path)
+        return int(getattr(_reader(source), "unpacked_size", compression.unpacked_size)(source.path))
 
 
 def count_rows(source: Source) -> int | None:
     """Return how many rows a source has, where it says so without being read."""
-    if source.format != "parquet":
-        return None
-    from sftdata.sources import parquet
-
-    return parquet.count_rows(source.path)
+    count: Callable[[Path], int | None] | None = getattr(_reader(source), "count_rows", None)
+    return count(source.path) if count else None
 
 
 def digest_of(source: Source) -> str:

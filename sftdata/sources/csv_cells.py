@@ -36,9 +36,9 @@ def parse_cells(
     text = _join(window, positions)
     if not text:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String())), []
-    frame, ragged = _read_plain(text, window, positions, sorted(places.values())), Ragged()
-    if frame is None:
-        frame, ragged = _read(text, window, sorted(places.values()))
+    wanted = sorted(places.values())
+    plain = _read_plain(text, window, positions, wanted)
+    frame, ragged = _read(text, window, wanted) if plain is None else (plain, [])
     if len(frame) + len(ragged) != len(positions):
         raise LedgerError(f"{len(positions)} records were found, and {len(frame)} + {len(ragged)} were parsed")
     cells = {name: frame[str(places[name])] if name in places else _nothing(len(frame)) for name in columns}

@@ -26,10 +26,14 @@ def trained_weights(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter
 
 
 def clip_gradients(optimizer: torch.optim.AdamW, most: float) -> torch.Tensor:
-    """Limit the norm of all gradients together to `most` in the optimiser's next step; return what it is, a scalar.
+    """Limit the norm of all gradients together to `most` in the optimiser's next step; return what it is.
 
     As `torch.nn.utils.clip_grad_norm_`, but the gradients stay as they are until AdamW's fused kernel reads and divides
-    them, which spares a pass over all of them. It can do that for mixed precision's sake; of sharded weights not yet.
+    them, which spares a pass over all of them. It can do that for mixed precision's sake, though not for sharded
+    weights, whose gradients are scaled at once.
+
+    Returns:
+        The norm: a float32 scalar on the gradients' device, sharded where they are.
     """
     weights = trained_weights(optimizer)
     norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
