@@ -8,6 +8,7 @@ def main() -> None:
     """Load the command line and run it; it says itself what happens on a signal from then on."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not what `nohup` wants to be ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.set_threshold(200_000, 50, 100)  # imports make many objects that stay; looking through them costs a tenth second
     from sftdata.cli import main as run
 
     try:

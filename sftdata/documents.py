@@ -46,11 +46,12 @@ def read_document(path: Path, model: type[AnySettings], error: type[FaultsError]
     """
     text = _read_text(path, error)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
         if _count_nodes(root, {}) > MAX_NODES:
             raise error(str(path), [f"its anchors unfold to more than {MAX_NODES:,} values; write it without them"])
         faults = [f"line {line}: {key}: given twice" for key, line in _repeated_keys(root)]
-        data = yaml.safe_load(text)
+        data = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as cause:
         line = cause.problem_mark.line + 1 if cause.problem_mark else 1
         raise error(str(path), [f"line {line}: not valid YAML: {cause.problem}"]) from None
@@ -63,7 +64,8 @@ def read_document(path: Path, model: type[AnySettings], error: type[FaultsError]
     try:
         settings = model.model_validate(data, context={"base": path.parent})
     except ValidationError as cause:
-        raise error(str(path), faults + describe_faults(cause, model, root)) from None
+        as_written = yaml.compose(text, Loader=yaml.SafeLoader)  # constructing has put what `<<` names into the nodes
+        raise error(str(path), faults + describe_faults(cause, model, as_written)) from None
     if faults:
         raise error(str(path), faults)
     return settings

@@ -4,14 +4,14 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sftdata.errors import SftdataError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 Watch = Callable[[str, int, int], None]
 """Told the stage, how much of it is done and how much there is: bytes while reading, rows afterwards; 0 of 0 where a
@@ -45,6 +45,8 @@ def map_chunks(
         with ThreadPoolExecutor(threads) as pool:
             yield from _in_order(lambda item: pool.submit(function, item), items, threads + 1, _cancel)
         return
+    from concurrent.futures.process import BrokenProcessPool  # here, for one process does without multiprocessing
+
     try:
         yield from _map_in_processes(function, items, workers)
     except BrokenProcessPool:
@@ -52,6 +54,9 @@ def map_chunks(
 
 
 def _map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     # spawn: polars and tokenizers run threads, and a forked child of a threaded process can deadlock
     context = get_context("spawn")
     alive, held = context.Pipe(duplex=False)
@@ -60,7 +65,7 @@ def _map_in_processes(function: Callable[[Item], Result], items: Iterable[Item],
         yield from _in_order(lambda item: _submit(pool, item), items, 2 * workers, lambda pending: held.close())
 
 
-def _submit(pool: ProcessPoolExecutor, item: Any) -> "Future[Any]":
+def _submit(pool: Executor, item: Any) -> "Future[Any]":
     """Hand an item to a worker. Ctrl-C reaches all processes of a terminal; workers, started here, leave it to us."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -93,12 +98,12 @@ def _cancel(pending: "deque[Future[Any]]") -> None:
         future.cancel()
 
 
-def _install(function: Callable[..., Any], alive: Connection) -> None:
+def _install(function: Callable[..., Any], alive: "Connection") -> None:
     _installed.append(function)
     Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
 
 
-def _end_with_parent(alive: Connection) -> None:
+def _end_with_parent(alive: "Connection") -> None:
     """End this worker once the process that started it holds the other end no more: it is gone, or wants no result.
 
     A worker that lived on would keep its memory, and might write its last chunk among the files of the next run.

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from sftdata.arrays import to_arrow
 from sftdata.engine import map_chunks
+from sftdata.keys import mix
 from sftdata.manifest import SplitRecord
-from sftdata.records import mix, no_rejections
+from sftdata.records import no_rejections
 from sftdata.screening import THREADS
 from sftdata.selection import Selection
 from sftdata.shards.layout import FOLD, PARENT, WEIGHT, example_schema

@@ -2,9 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from sftdata.errors import LedgerError, TooManyRejected
-from sftdata.manifest import RowCounts
+
+if TYPE_CHECKING:
+    from sftdata.manifest import RowCounts
 
 UNDERSAMPLED = "undersampled"
 """The reason of rows that a recipe leaves out to balance the labels."""
@@ -54,12 +57,14 @@ class Ledger:
             sums[key[place]] += count
         return dict(sorted(sums.items()))
 
-    def close(self) -> RowCounts:
+    def close(self) -> "RowCounts":
         """Return the counts.
 
         Raises:
             LedgerError: when `read + augmented != written + rejected + duplicates`.
         """
+        from sftdata.manifest import RowCounts
+
         counts = RowCounts(
             read=self.read,
             rejected=self.rejected,

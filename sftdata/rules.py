@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -154,9 +154,14 @@ def name_arguments(check: str, arguments: Any, maker: Callable[..., Any]) -> dic
 
 def _require_type(place: str, given: Any, annotation: Any) -> None:
     try:
-        TypeAdapter(annotation).validate_python(given, strict=True)
+        _adapter_of(annotation).validate_python(given, strict=True)
     except ValidationError:
         raise ValueError(f"{place}: found {given!r}, expected {_EXPECTED[annotation]}") from None
+
+
+@cache
+def _adapter_of(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)  # takes longer to make than to use, and many checks share few types
 
 
 _EXPECTED = {

@@ -7,14 +7,15 @@ the first as well, and a null equals a null.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from sftdata.records import mix
+if TYPE_CHECKING:  # numpy is loaded where something must be unique
+    import numpy as np
+    from numpy.typing import NDArray
 
-Hashes = NDArray[np.uint64]
+    from sftdata.unique_hashes import Hashes
 
 REPEATED: dict[str, pl.DataType] = {
     "source": pl.String(),
@@ -36,18 +37,20 @@ class Keys:
         hashes: for each constraint two independent hashes of its columns, shape `[2, rows]`.
     """
 
-    records: NDArray[np.int64] | range
-    already: NDArray[np.int64]
-    hashes: dict[str, Hashes]
+    records: "NDArray[np.int64] | range"
+    already: "NDArray[np.int64]"
+    hashes: "dict[str, Hashes]"
 
 
 def make_keys(rows: pl.DataFrame, rejected: pl.DataFrame, uniques: Mapping[str, Sequence[str]]) -> Keys | None:
     """Hash the rows of a chunk, which have `@record` and the columns of the constraints; None without constraints."""
     if not uniques:
         return None
+    from sftdata.unique_hashes import hash_rows
+
     records = rows["@record"].to_numpy()
     whole = range(int(records[0]), int(records[-1]) + 1) if len(records) else range(0)
-    hashes = {why: _hash(rows, names) for why, names in uniques.items()}
+    hashes = {why: hash_rows(rows, names) for why, names in uniques.items()}
     return Keys(whole if len(whole) == len(records) else records, rejected["record"].to_numpy(), hashes)
 
 
@@ -72,45 +75,11 @@ class Uniqueness:
         return found.sort("chunk", "record", maintain_order=True).select(*REPEATED)
 
     def _find(self, reason: str) -> pl.DataFrame:
+        from sftdata.unique_hashes import find_shared, look_up
+
         pairs = [keys.hashes[reason] for keys in self._keys]
-        shared = _find_shared([first for first, _ in pairs])
-        rows = pl.concat([_look_up(*place, shared) for place in zip(range(len(pairs)), self._keys, pairs, strict=True)])
+        shared = find_shared([first for first, _ in pairs])
+        rows = pl.concat([look_up(*place, shared) for place in zip(range(len(pairs)), self._keys, pairs, strict=True)])
         rows = rows.with_columns(pl.len().over("first", "second").alias("rows")).filter(pl.col("rows") > 1)
         source = pl.Series(self._sources, dtype=pl.String).gather(rows["chunk"])
         return rows.select("chunk", "record", "already", "rows", pl.lit(reason).alias("reason"), source.alias("source"))
-
-
-def _find_shared(hashes: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """Return the hashes that more than one row has, ascending."""
-    every = np.concatenate(hashes)
-    every.sort()
-    repeated = every[1:][every[1:] == every[:-1]]
-    first_of_each: NDArray[np.uint64] = repeated[np.diff(repeated, prepend=~repeated[:1]) != 0]
-    return first_of_each
-
-
-def _look_up(chunk: int, keys: Keys, pair: Hashes, shared: NDArray[np.uint64]) -> pl.DataFrame:
-    """Return the rows of a chunk whose first hash is one of `shared`."""
-    places = np.searchsorted(shared, pair[0])
-    rows = np.flatnonzero(np.append(shared, 0)[places] == pair[0]) if len(shared) else np.arange(0)
-    records = rows + keys.records.start if isinstance(keys.records, range) else keys.records[rows]
-    return pl.DataFrame(
-        {
-            "chunk": np.full(len(rows), chunk),
-            "record": records,
-            "already": np.isin(records, keys.already),
-            "first": pair[0][rows],
-            "second": pair[1][rows],
-        }
-    )
-
-
-def _hash(rows: pl.DataFrame, names: Sequence[str]) -> Hashes:
-    both = np.zeros((2, len(rows)), dtype=np.uint64)
-    for name in names:
-        column = rows[name]
-        # a second hash of the same bytes could share the weakness of the first, so its text begins otherwise
-        other = ("\x00" + column) if column.dtype == pl.String else column
-        for place, (series, seed) in enumerate(((column, 7), (other, 11))):
-            both[place] = mix(both[place] + series.hash(seed).to_numpy())
-    return both

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from examples import make_texts, write_jsonl
+from typer.testing import CliRunner
+
+from sftdata import cli
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 COMMANDS = [
     "init",
+    "convert-recipe",
     "schema",
     "validate",
     "prepare",
@@ -57,6 +61,16 @@ def test_help_names_every_command():
     assert all(f"\n  {command}" in done.stdout for command in COMMANDS)
     for command in COMMANDS:
         assert sftdata(command, "--help").returncode == 0
+
+
+def test_a_command_is_the_same_alone_as_among_all():
+    for name in COMMANDS:
+        alone = cli._app_for([name, "--help"])
+        assert len(alone.registered_commands) == 1
+        of_both = [CliRunner().invoke(app, [name, "--help"], prog_name="sftdata").output for app in (alone, cli.app)]
+        assert of_both[0] == of_both[1]
+        assert f"Usage: sftdata {name} " in of_both[0]
+    assert all(cli._app_for(given) is cli.app for given in ([], ["--help"], ["-q", "validate"], ["nonsense"]))
 
 
 def test_help_and_version_load_nothing_heavy():

@@ -79,7 +79,7 @@ def test_no_process_outlives_a_consumer_that_stops_early(monkeypatch):
             pools.append(self._processes)
             super().shutdown(*arguments, **named)
 
-    monkeypatch.setattr("sftdata.engine.ProcessPoolExecutor", Watched)
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", Watched)
     results = map_chunks(square, count(), 2)
     assert next(results) == 0
     results.close()

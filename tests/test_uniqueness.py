@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from judging import pandera_alone
 from strategies import quick
 
-from sftdata import uniqueness
+from sftdata import unique_hashes
 from sftdata.records import no_rejections
 from sftdata.schema import Schema
 from sftdata.stages.validation import validate_rows
@@ -121,14 +121,14 @@ def test_nothing_is_remembered_without_a_constraint():
 
 
 def test_rows_whose_first_hash_is_the_same_by_chance_are_told_apart_by_the_second(monkeypatch):
-    real = uniqueness._hash
+    real = unique_hashes.hash_rows
 
     def weak(rows, names):
         hashes = real(rows, names)
         hashes[0] %= 3
         return hashes
 
-    monkeypatch.setattr(uniqueness, "_hash", weak)
+    monkeypatch.setattr(unique_hashes, "hash_rows", weak)
     values = [{"id": str(n % 90), "number": n, "score": n / 2, "seen": None, "any": "1"} for n in range(100)]
     repeated = judge([("file", make_rows(values))])[1]
     assert repeated["record"].to_list() == [*range(1, 11), *range(91, 101)]
@@ -139,19 +139,19 @@ def test_the_two_hashes_are_independent_and_a_constraint_knows_its_columns_apart
     texts = pl.DataFrame({"a": [str(n) for n in range(2000)], "b": ["x"] * 2000})
     numbers = texts.select(pl.col("a").cast(pl.Int64), pl.col("b"))
     for rows in (texts, numbers):
-        first, second = uniqueness._hash(rows, ["a"])
+        first, second = unique_hashes.hash_rows(rows, ["a"])
         assert len(np.unique(first)) == len(np.unique(second)) == 2000
         agree = [np.unpackbits((first ^ second).view(np.uint8)).mean()]
         assert abs(agree[0] - 0.5) < 0.01
     crossed = pl.DataFrame({"a": ["x", "y", None, "x", ""], "b": ["y", "x", "x", None, "xy"]})
-    assert len(np.unique(uniqueness._hash(crossed, ["a", "b"])[0])) == 5
+    assert len(np.unique(unique_hashes.hash_rows(crossed, ["a", "b"])[0])) == 5
 
 
 PROGRAM = """
 import polars as pl
-from sftdata.uniqueness import _hash
+from sftdata.unique_hashes import hash_rows
 rows = pl.DataFrame({"a": ["x", None, "中"], "b": [1, None, 2], "c": [0.0, None, float("nan")]})
-print([_hash(rows, [name]).tolist() for name in rows.columns])
+print([hash_rows(rows, [name]).tolist() for name in rows.columns])
 """
 
 

@@ -7,7 +7,8 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from sftdata.manifest import Manifest
-from sftdata.report.progress import Stages, describe_seconds, messages, say
+from sftdata.report.bars import messages
+from sftdata.report.progress import Stages, describe_seconds, say
 from sftdata.report.volume import can_redraw, volume
 
 _LATER = {"find duplicates": "deduplicate", "split and audit": "balance", "tokenize and write": "tokenize"}

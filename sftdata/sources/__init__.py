@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from sftdata.column import Column
 from sftdata.errors import SourceError
-from sftdata.manifest import digest_file
 from sftdata.settings.sources import SourceSettings
 from sftdata.sources import compression
 from sftdata.sources.finding import find
@@ -157,6 +156,8 @@ def digest_of(source: Source) -> str:
     Raises:
         SourceError: when the source cannot be reached.
     """
+    from sftdata.manifest import digest_file  # whose models only those need who write or read a dataset
+
     identify = getattr(_reader(source), "identify", None)
     with _told(source):
         return identify(source)[1] if identify else digest_file(source.path)

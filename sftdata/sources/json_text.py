@@ -5,8 +5,6 @@ import re
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 DEEPEST = 500
 """How deep a record may be nested. Python's own limit is near a thousand, and another in each version."""
 
@@ -72,6 +70,8 @@ def is_too_deep(content: bytes) -> bool:
     """Tell whether brackets outside of texts are nested deeper than `DEEPEST`, be the content JSON or not."""
     if content.count(b"[") + content.count(b"{") <= DEEPEST:
         return False
+    import numpy as np
+
     brackets = np.frombuffer(_TEXT.sub(b"", content).translate(None, _NO_BRACKETS), dtype=np.uint8)
     steps = np.where(np.isin(brackets, (ord("["), ord("{"))), 1, -1)
     return bool(steps.cumsum().max(initial=0) > DEEPEST)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.records import mix, random_keys
+from sftdata.keys import mix, random_keys
 from sftdata.settings.balancing import BalanceSettings
 
 Indexes = NDArray[np.int64]

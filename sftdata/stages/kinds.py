@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sftdata.records import mix
+from sftdata.keys import mix
 from sftdata.stages.strata import Strata
 
 Indexes = NDArray[np.int64]

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.records import random_keys
+from sftdata.keys import random_keys
 from sftdata.settings.splitting import SplitSettings, plan_sizes
 from sftdata.stages.apportioning import apportion_units
 from sftdata.stages.split_report import SplitReport, report_split

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.records import random_keys
+from sftdata.keys import random_keys
 
 Indexes = NDArray[np.int64]
 

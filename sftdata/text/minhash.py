@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sftdata.records import mix
+from sftdata.keys import mix
 from sftdata.text.shingles import Hashes, Shingles
 
 MOST_BINS = 128

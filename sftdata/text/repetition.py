@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.records import mix
+from sftdata.keys import mix
 
 
 def measure_repeated_lines(texts: pl.Series) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.records import mix
+from sftdata.keys import mix
 
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]

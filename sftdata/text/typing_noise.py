@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.records import mix
+from sftdata.keys import mix
 
 Keys = NDArray[np.uint64]
 

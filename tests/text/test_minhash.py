@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick
 
-from sftdata.records import mix
+from sftdata.keys import mix
 from sftdata.text.minhash import EMPTY, MISSED, MOST_BINS, Bands, _fill_gaps, _probes, choose_bands, sign_shingles
 from sftdata.text.shingles import Shingles
 

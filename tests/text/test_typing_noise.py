@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick
 
-from sftdata.records import mix
+from sftdata.keys import mix
 from sftdata.text.typing_noise import alternatives, mistype, neighbours, sound_alike
 
 latin = st.text("abcxyzABCXYZ", min_size=4, max_size=12)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.records import mix
+from sftdata.keys import mix
 from sftdata.text.pieces import HAN, LATIN, SPACE, Bools, Ints, Pieces
 from sftdata.text.synonyms import SynonymTable
 from sftdata.text.typing_noise import Alternatives

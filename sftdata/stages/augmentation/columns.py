@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from sftdata.records import STRINGS, mix
+from sftdata.keys import mix
+from sftdata.records import STRINGS
 from sftdata.stages.augmentation.choosing import Keys
 from sftdata.text.cutting import cut_lists, cut_texts
 from sftdata.text.fields import map_texts, text_rows

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sftdata.records import Task, random_keys
+from sftdata.keys import random_keys
+from sftdata.records import Task
 from sftdata.stages.augmentation.choosing import Keys, WordLists
 from sftdata.stages.augmentation.columns import Column, change_column, cut_column
 from sftdata.stages.augmentation.rearranging import delete_words, reorder_sentences, swap_words
