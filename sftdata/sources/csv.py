@@ -1,15 +1,12 @@
 """Read comma- and tab-separated files in native code, losing no record.
 
-`csv_windows` cuts a file into slices, in which `csv_scan` finds the records and `csv_judge` says which are broken. The
-others are valid CSV, whose cells `csv_cells` finds.
+`csv_windows` cuts a file into slices, in which `csv_records` finds the records and `csv_judge` says which are broken.
+The others are valid CSV, whose cells `csv_cells` finds.
 """
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
 from sftdata.column import Column
 from sftdata.sources.csv_cells import parse_cells
@@ -27,22 +24,23 @@ def parse(window: Window, columns: Mapping[str, Column], source: str) -> Parsed:
     _require(window.header, columns, source)
     faults = [Fault(position, *broken) for position, broken in window.records.broken.items()]
     faults += _find_bad_bytes(window)
-    whole = np.ones(len(window), np.bool_)
-    whole[[fault.position for fault in faults]] = False
-    positions = np.flatnonzero(whole)
+    positions: Sequence[int] = range(len(window))
+    if faults:
+        bad = {fault.position for fault in faults}
+        positions = [position for position in positions if position not in bad]
     table, ragged = parse_cells(window, positions, columns)
     if ragged:
         width = len(window.header)
         faults += [
-            Fault(int(positions[row]), "csv:field_count", f"found {count} fields, expected {width}")
-            for row, count in ragged
+            Fault(positions[row], "csv:field_count", f"found {count} fields, expected {width}") for row, count in ragged
         ]
-        positions = np.delete(positions, [row for row, _ in ragged])
+        astray = {row for row, _ in ragged}
+        positions = [position for row, position in enumerate(positions) if row not in astray]
     frame, misfits = cast_text(table, columns)
-    faults += [fault._replace(position=int(positions[fault.position])) for fault in misfits]
+    faults += [fault._replace(position=positions[fault.position]) for fault in misfits]
     if not faults:
         return Parsed(frame, range(len(window)), [])
-    return drop_faulty(frame, positions.tolist(), faults)
+    return drop_faulty(frame, list(positions), faults)
 
 
 def original(window: Window, position: int) -> Any:
@@ -72,50 +70,36 @@ def _require(header: tuple[str, ...], columns: Mapping[str, Column], source: str
 
 def _find_bad_bytes(window: Window) -> list[Fault]:
     """Find valid records that hold a NUL or bytes that do not decode, or begin with a byte order mark."""
-    faults = [_describe(window, p, "csv:nul_byte", "a NUL byte", _has_nul) for p in _find_nuls(window)]
+    nuls = dict.fromkeys(position for position, _ in _find(b"\0", window))
+    faults = [_describe(window, position, "csv:nul_byte", "a NUL byte", _has_nul) for position in nuls]
     if window.data.isascii():
         return faults
     undecoded, name = f"bytes that are not {window.dialect.encoding}", f"encoding:{window.dialect.encoding}"
-    faults += [_describe(window, p, name, undecoded, _has_escapes) for p in _find_undecodable(window)]
-    buffer, starts = np.frombuffer(window.data, np.uint8), window.records.starts
-    marks = [buffer[np.minimum(starts + place, len(buffer) - 1)] == byte for place, byte in enumerate(_MARK)]
+    faults += [_describe(window, position, name, undecoded, _has_escapes) for position in _find_undecodable(window)]
+    marked = [position for position, at in _find(_MARK, window) if at == window.records.starts[position]]
     joined = "a byte order mark stands before the record, as where files were joined; take it out"
-    return faults + [Fault(p, "encoding:bom", joined) for p in _sound(window, np.logical_and.reduce(marks))]
-
-
-def _find_nuls(window: Window) -> list[int]:
-    if b"\0" not in window.data:
-        return []
-    nuls = np.flatnonzero(np.frombuffer(window.data, np.uint8) == 0)
-    hit = np.searchsorted(nuls, window.records.ends) > np.searchsorted(nuls, window.records.starts)
-    return _sound(window, hit)
-
-
-def _find_undecodable(window: Window) -> list[int]:
-    if _all_decode(window.data):
-        return []
-    pieces = zip(window.records.starts.tolist(), window.records.ends.tolist(), strict=True)
-    return _sound(window, np.array([not decodes(window.data[start:end]) for start, end in pieces]))
-
-
-def _sound(window: Window, hit: NDArray[np.bool_]) -> list[int]:
-    """Return the positions of what is hit and has no other fault."""
-    return [position for position in np.flatnonzero(hit).tolist() if position not in window.records.broken]
+    return faults + [Fault(position, "encoding:bom", joined) for position in marked]
 
 
 _MARK = "\ufeff".encode()
 
 
-def _all_decode(data: bytearray) -> bool:
-    """Tell the same of much data: ten times faster, and other threads can work meanwhile."""
-    import pyarrow as pa
+def _find(sign: bytes, window: Window) -> Iterator[tuple[int, int]]:
+    """Yield where bytes stand in valid records: the position of the record, and the place in the data."""
+    records, at = window.records, window.data.find(sign)
+    while at >= 0:
+        position = bisect_right(records.starts, at) - 1
+        if position >= 0 and at < records.ends[position] and position not in records.broken:
+            yield position, at
+        at = window.data.find(sign, at + 1)
 
-    offsets = pa.py_buffer(np.array([0, len(data)]))
-    whole = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(data)])
-    try:
-        return len(pl.Series(whole).cast(pl.String)) == 1
-    except pl.exceptions.ComputeError:
-        return False
+
+def _find_undecodable(window: Window) -> list[int]:
+    if decodes(window.data):
+        return []
+    pieces = enumerate(zip(window.records.starts, window.records.ends, strict=True))
+    wrong = (position for position, (start, end) in pieces if not decodes(window.data[start:end]))
+    return [position for position in wrong if position not in window.records.broken]
 
 
 def _has_nul(field: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sftdata.sources.csv_judge import FEED, QUOTE, RETURN, Block, Broken, judge_line
+from sftdata.sources.csv_records import Records
 from sftdata.sources.dialect import Dialect
 
 Bytes = NDArray[np.uint8]
@@ -18,30 +19,6 @@ Offsets = NDArray[np.int64]
 
 PATIENCE = 10
 """Wrong records with little right between them after which a block is looked at line by line."""
-
-
-class Records(NamedTuple):
-    """The records in a block; lines without a record are left out.
-
-    Attributes:
-        starts: where each begins, shape `[records]`, int64.
-        ends: where each ends, its line break included, shape `[records]`, int64.
-        lines: how many line breaks stand before each, shape `[records]`, int64.
-        broken: what is wrong with those that cannot be read, by position.
-        end: where the next record begins; 0 where more of the file must be known to tell.
-        breaks: how many line breaks stand before `end`.
-        doomed: how far after `end` a quote that was opened before is known to make no record.
-        regular: whether every quote opens or closes a field, or is one of two that stand for one in it.
-    """
-
-    starts: Offsets
-    ends: Offsets
-    lines: Offsets
-    broken: dict[int, Broken]
-    end: int
-    breaks: int
-    doomed: int = 0
-    regular: bool = False
 
 
 class _Lines(NamedTuple):
@@ -82,7 +59,7 @@ def find_records(block: Block, limit: int, most: int, dialect: Dialect, doomed: 
     if all_right and len(ending) and not doomed:
         starts, ends, numbers, at = _place(lines, 0, ending, most)
         breaks = int(np.searchsorted(lines.ends, at, "right"))
-        return Records(starts, ends, numbers, {}, at, breaks, regular=True)
+        return Records(starts, ends, numbers, {}, at, breaks)
     found = _Found(doomed)
     _find_with_judge(found, block, limit, most, lines, dialect)
     offsets = np.array([*found.starts, found.at])

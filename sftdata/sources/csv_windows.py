@@ -1,16 +1,15 @@
 """Cut a file of separated values into slices: pieces of its bytes, and the places of the records in them."""
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from typing import BinaryIO, cast
 
-import numpy as np
-
 from sftdata.errors import SourceError
 from sftdata.sources import parsing
 from sftdata.sources.csv_judge import Block, Judged, judge_line, lookahead, too_large
-from sftdata.sources.csv_scan import Records, count_breaks, find_records
+from sftdata.sources.csv_records import Records, find_records
 from sftdata.sources.dialect import SAMPLE, Dialect, find_dialect
 from sftdata.sources.encodings import open_text
 from sftdata.sources.source import Slice, Source
@@ -108,11 +107,16 @@ def _read_header(ahead: _Ahead, dialect: Dialect, source: Source) -> tuple[Diale
     dialect = replace(dialect, newline=b"\r" if data.endswith(b"\r") else b"\n")
     if not isinstance(names, tuple):
         ahead.take(len(data))
-        lines += int(count_breaks(data, np.array([len(data)]), dialect)[0])
+        lines += _count_breaks(data, dialect)
         text = data.decode("utf-8", "surrogateescape")
         broken = judged is not None and judged.records[0][2] is not None
         names = (text[:200],) if broken else tuple(next(dialect.read([text]), ()))
     return replace(dialect, header=names), lines
+
+
+def _count_breaks(data: bytes, dialect: Dialect) -> int:
+    returns = data.count(b"\r") - data.count(b"\r\n") if dialect.newline == b"\r" else 0
+    return data.count(b"\n") + returns
 
 
 def _judge_next(ahead: _Ahead, dialect: Dialect) -> Judged | None:
@@ -147,5 +151,5 @@ def _skip_line(ahead: _Ahead, dialect: Dialect) -> tuple[bytearray, Records]:
         size += len(ahead.take(len(block.data)))
         block = ahead.hold(WINDOW)
     size += len(ahead.take(end))
-    starts, ends, lines = np.array([[0], [len(kept)], [0]])
-    return kept, Records(starts, ends, lines, {0: too_large(size)}, len(kept), 1)
+    start, stop = array("q", [0]), array("q", [len(kept)])
+    return kept, Records(start, stop, start, {0: too_large(size)}, len(kept), 1)

@@ -1,6 +1,7 @@
 """What is published: the right files, their licences, whole metadata, and the same bytes from tree and archive."""
 
 import ast
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,7 +17,22 @@ import sftdata
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-KINDS = {".arrow", ".css", ".html", ".jinja", ".js", ".json", ".py", ".txt", ".typed", ".yaml"}
+KINDS = {
+    ".arrow",
+    ".c",
+    ".css",
+    ".h",
+    ".html",
+    ".jinja",
+    ".js",
+    ".json",
+    ".py",
+    ".pyi",
+    ".so",
+    ".txt",
+    ".typed",
+    ".yaml",
+}
 """Endings of the files that may be published; another one is most likely there by accident."""
 
 
@@ -49,22 +65,32 @@ def ours(folder):
     return {path.relative_to(ROOT / folder).as_posix() for path in files}
 
 
+COMPILED = "sources/native/_scan.abi3.so"
+
+
 def about(name):
     return f"sftdata-{sftdata.__version__}.dist-info/{name}"
 
 
 def test_the_wheel_holds_the_package_with_its_tables_templates_and_schemas_and_nothing_else(packed):
-    package = {f"sftdata/{name}" for name in ours("sftdata")} | {f"sftdata/schemas/{name}" for name in ours("schemas")}
+    package = {f"sftdata/{name}" for name in ours("sftdata") if Path(name).suffix not in (".c", ".h")}
+    package |= {f"sftdata/schemas/{name}" for name in ours("schemas")}
     assert {name for name in packed if name.startswith("sftdata/")} == package
     assert {Path(name).suffix for name in package} <= KINDS
-    needed = {"py.typed", "schemas/alpaca.yaml", "data/english_synonyms.arrow", "report/templates/report.html.jinja"}
+    needed = {
+        COMPILED,
+        "py.typed",
+        "schemas/alpaca.yaml",
+        "data/english_synonyms.arrow",
+        "report/templates/report.html.jinja",
+    }
     assert {f"sftdata/{name}" for name in needed} <= package
     assert {name.split("/")[0] for name in packed} == {"sftdata", about("").rstrip("/")}
 
 
 def test_the_archive_holds_what_the_wheel_is_built_from_and_nothing_else(archived):
-    alone = {"CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "PKG-INFO", ".gitignore"}
-    inside = {f"{folder}/{name}" for folder in ("sftdata", "schemas") for name in ours(folder)}
+    alone = {"CHANGELOG.md", "LICENSE", "README.md", "hatch_build.py", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    inside = {f"{folder}/{name}" for folder in ("sftdata", "schemas") for name in ours(folder) if name != COMPILED}
     assert set(archived) == alone | inside
 
 
@@ -85,6 +111,24 @@ def test_tree_and_archive_give_the_same_bytes(built, tmp_path):
     again = build(next(tmp_path.iterdir()), tmp_path / "dist")
     for first, second in zip(built, again, strict=True):
         assert first.read_bytes() == second.read_bytes(), first.name
+
+
+def test_one_wheel_serves_every_python_of_a_platform(built):
+    assert built[1].stem.split("-")[2:4] == ["cp311", "abi3"]
+
+
+def test_without_a_compiler_the_package_is_built_and_works(built, tmp_path, monkeypatch):
+    with tarfile.open(built[0]) as archive:
+        archive.extractall(tmp_path, filter="data")
+    monkeypatch.setenv("CC", "/no/compiler")
+    _, wheel = build(next(tmp_path.iterdir()), tmp_path / "dist")
+    assert wheel.stem.endswith("py3-none-any")
+    with zipfile.ZipFile(wheel) as packed:
+        assert f"sftdata/{COMPILED}" not in packed.namelist()
+    shutil.unpack_archive(wheel, tmp_path / "site", "zip")
+    program = "from sftdata.sources.native import scan; import sftdata; print(scan, sftdata.__file__)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path / "site", capture_output=True, text=True)
+    assert done.stdout.split() == ["None", str(tmp_path / "site" / "sftdata" / "__init__.py")], done.stderr
 
 
 def test_the_metadata_are_whole_and_the_version_has_one_source(packed):

@@ -98,6 +98,10 @@ def test_it_is_alone(run, environment):
     assert others == ""
 
 
+def test_its_scanner_is_compiled(run):
+    assert "_scan.abi3.so" in run("python", "-c", "from sftdata.sources.native import scan; print(scan.__file__)")
+
+
 def test_a_file_is_validated_and_prepared_and_looked_at(run, tmp_path):
     lines = (ROOT / "samples" / "wordnet_topics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "topics.csv").write_text("".join(lines[:801]), encoding="utf-8")

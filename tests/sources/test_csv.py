@@ -16,6 +16,8 @@ from sftdata.sources import csv_windows, parsing, read_chunks
 from sftdata.sources.parsing import MissingColumns
 from sftdata.sources.source import Source
 
+pytestmark = pytest.mark.usefixtures("scanner")
+
 TWO = {"a": Column(nullable=True), "b": Column(nullable=True)}
 
 

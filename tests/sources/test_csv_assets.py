@@ -7,7 +7,7 @@ from sftdata.settings.sources import SourceSettings
 from sftdata.sources import read_chunks
 from sftdata.sources.source import Source
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("scanner")]
 
 
 def read(path, names, **given):

@@ -13,8 +13,10 @@ from strategies import quick
 
 from sftdata.column import Column
 from sftdata.settings.sources import SourceSettings
-from sftdata.sources import csv_cells, csv_scan, csv_windows, parsing, read_chunks
+from sftdata.sources import csv_cells, csv_records, csv_scan, csv_windows, parsing, read_chunks
 from sftdata.sources.source import Source
+
+pytestmark = pytest.mark.usefixtures("scanner")
 
 COLUMNS = {name: Column(nullable=True, required=False) for name in "abc"}
 
@@ -156,6 +158,7 @@ def test_every_way_to_find_records_equals_the_judge(scratch, content, header, ne
             patch.setattr(csv_windows, "SAMPLE", 8)
             patch.setattr(parsing, "CHUNK_ROWS", most_rows)
         if way == 2:  # record by record
+            patch.setattr(csv_records, "find_compiled", lambda *given: None)
             patch.setattr(csv_scan, "_find_right", lambda lines, *_: (lines.ends[:0], False))
             patch.setattr(csv_scan, "_look_wrong", lambda lines, *_: lines.ends > 0)
         assert read(scratch / "x.csv", content) == judge(content)
@@ -197,22 +200,6 @@ def test_plain_records_hold_what_the_judge_finds(scratch, rows, quoting, strays)
     assert read(scratch / "z.csv", content) == judge(content)
 
 
-def test_polars_reads_what_is_plain(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_cells, "_read", None)
-    found = read(tmp_path / "x.csv", b'a,b\n1,"x, ""y"""\n,2\n"",3\n4,""\n')
-    verdicts = [("1", 'x, "y"', None), (None, "2", None), (None, "3", None), ("4", None, None)]
-    assert [row.verdict for row in found] == verdicts
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"a,b\n1,2\r\n", b'a,b\n1,"x\ny"\n', b"a,b\n1,\n", b'a,b\n1,x"y"\n', b"a,b\n1,2", b"a\n1\n"],
-)
-def test_polars_is_not_asked_about_what_it_reads_otherwise(tmp_path, monkeypatch, content):
-    monkeypatch.setattr(csv_cells.pl, "read_csv", None)
-    assert read(tmp_path / "x.csv", content) == judge(content)
-
-
 @pytest.mark.parametrize("stray", [b"1\n", b"1,2,3\n", b"1,2,\n"])
 def test_records_with_more_or_fewer_fields_are_found_among_plain_ones(tmp_path, stray):
     content = b"a,b\n1,2\n" + stray + b"3,4\n"
@@ -221,23 +208,28 @@ def test_records_with_more_or_fewer_fields_are_found_among_plain_ones(tmp_path, 
     assert len(found) == 3
 
 
-def test_quotes_off_is_plain_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_cells, "_read", None)
+def test_quotes_are_text_where_quoting_is_off(tmp_path):
     found = read(tmp_path / "x.csv", b'a,b\n"1,2"\n3,"\n', quoting=False)
     assert [row.verdict for row in found] == [('"1', '2"', None), ("3", '"', None)]
 
 
-def test_both_readers_find_the_same_cells_in_a_large_slice(tmp_path, monkeypatch):
+def test_both_ways_find_the_same_cells_in_a_large_slice(tmp_path):
     draw = random.Random(5)  # noqa: S311  # no secret
-    signs = ["word", " ", ",", '"', '""', "中文", "é", "x,y"]
+    signs = ["word", " ", ",", '"', '""', "中文", "é", "x,y", "\n", "\r\n"]
     rows = [["".join(draw.choices(signs, k=draw.randrange(30))) for _ in "ab"] + ["end"] for _ in range(40_000)]
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([["a", "b", "c"], *rows])
-    path = tmp_path / "x.csv"
-    path.write_text(text.getvalue(), encoding="utf-8")
-    with monkeypatch.context() as patch:
-        patch.setattr(csv_cells, "_read", None)
-        fast = read(path, path.read_bytes())
-    monkeypatch.setattr(csv_cells, "_read_plain", lambda *given: None)
-    assert fast == read(path, path.read_bytes())
-    assert [row.verdict for row in fast] == [tuple(cell or None for cell in row) for row in rows]
+    found = read(tmp_path / "x.csv", text.getvalue().encode())
+    assert [row.verdict for row in found] == [tuple(cell or None for cell in row) for row in rows]
+
+
+def test_plain_files_need_no_other_reader_than_the_compiled_one(tmp_path, monkeypatch, scanner):
+    monkeypatch.setattr(csv_scan, "find_records", None)
+    monkeypatch.setattr(csv_cells, "_read_otherwise", None)
+    content = b'a,b\r\n1,"x, ""y"""\r\n,2\r\n\r\n"",3,\r\n"4\n",""\r\n'
+    if scanner == "python":
+        with pytest.raises(TypeError, match="not callable"):
+            read(tmp_path / "x.csv", content)
+        return
+    verdicts = [("1", 'x, "y"', None), (None, "2", None), {"csv:field_count"}, ("4\n", None, None)]
+    assert [row.verdict for row in read(tmp_path / "x.csv", content)] == verdicts

@@ -1,0 +1,106 @@
+/* Columns that are built value by value, and handed over as Arrow data without a copy.
+ *
+ * https://arrow.apache.org/docs/format/CDataInterface.html
+ * https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html
+ */
+#ifndef SFTDATA_COLUMNS_H
+#define SFTDATA_COLUMNS_H
+
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* TEXTS are lists of text, CHATS lists of turns: a TURN is a struct as `records.TURN` has it. */
+typedef enum { TEXT, INT, FLOAT, BOOL, TEXTS, CHATS, TURN } Kind;
+
+/* What Arrow calls a view of a text: its length, and the text itself or where it stands. */
+typedef struct {
+    int32_t length;
+    union {
+        uint8_t text[12];
+        struct {
+            uint8_t prefix[4];
+            int32_t buffer, offset;
+        } place;
+    };
+} View;
+
+#define SHORT 12 /* bytes that stand in a view itself */
+
+typedef struct Column {
+    Kind kind;
+    bool blank;   /* of nothing but nulls, without memory until it is handed over */
+    int64_t room; /* for how many values there is memory */
+    union {
+        View *views;      /* TEXT */
+        int64_t *ints;    /* INT */
+        double *floats;   /* FLOAT */
+        uint8_t *bits;    /* BOOL */
+        int64_t *offsets; /* TEXTS, CHATS: where each list begins in `inner`, and where the last ends */
+        void *values;
+    };
+    uint8_t *valid; /* a bit a value: not null */
+    uint8_t *text;  /* TEXT: the bytes of those that are not short */
+    int64_t used;   /* bytes of `text` */
+    struct Column *inner; /* TEXTS: the text, CHATS: the turns, TURN: its four parts */
+    int inner_count;
+} Column;
+
+/* Get memory for `room` values and `bytes` bytes of text, at most 2^31 - 1; false where there is none. */
+bool column_open(Column *column, Kind kind, int64_t room, int64_t bytes);
+void column_close(Column *column);
+
+/* Get memory for one value more in the entries of a list; false where there is none. */
+bool column_grow(Column *column);
+
+static inline bool is_list(Kind kind) {
+    return kind == TEXTS || kind == CHATS;
+}
+
+static inline void set_bit(uint8_t *bits, int64_t at, bool on) {
+    uint8_t bit = (uint8_t)(1u << (at & 7));
+    bits[at >> 3] = on ? bits[at >> 3] | bit : bits[at >> 3] & (uint8_t)~bit;
+}
+
+/* Set one value, or set it anew; what was never set is undefined. Lists are set in order. */
+static inline void put_null(Column *column, int64_t at) {
+    if (is_list(column->kind))
+        column->offsets[at + 1] = column->offsets[at];
+    else if (column->kind == TEXT)
+        memset(&column->views[at], 0, sizeof(View));
+    else if (column->kind != BOOL)
+        column->ints[at] = 0;
+    set_bit(column->valid, at, false);
+}
+
+/* Set a text whose bytes are at `column->text + column->used`, or at another place for one that is short. */
+static inline void put_view(Column *column, int64_t at, const uint8_t *text, int64_t length) {
+    View *view = &column->views[at];
+    view->length = (int32_t)length;
+    if (length <= SHORT) {
+        memset(view->text, 0, SHORT);
+        memcpy(view->text, text, (size_t)length);
+    } else {
+        memcpy(view->place.prefix, text, 4);
+        view->place.buffer = 0;
+        view->place.offset = (int32_t)column->used;
+        column->used += length;
+    }
+    set_bit(column->valid, at, true);
+}
+
+static inline void put_text(Column *column, int64_t at, const uint8_t *text, int64_t length) {
+    if (length > SHORT)
+        memcpy(column->text + column->used, text, (size_t)length);
+    put_view(column, at, text, length);
+}
+
+/* Make capsules of a struct array with one field a column, each of `rows` values; the memory of the columns goes over,
+ * also where this fails, which gives NULL and an exception. */
+PyObject *export_columns(Column *columns, PyObject *names, Py_ssize_t count, int64_t rows);
+
+#endif

@@ -1,0 +1,426 @@
+#include "json_text.h"
+
+#include <float.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define BLOCK 16 /* bytes that are looked at together */
+
+/* A bit for each of the bytes: those that end a plain text (a quote, a backslash, a control), and those not of ASCII. */
+typedef struct {
+    uint32_t stops, wide;
+} Marks;
+
+static inline bool is_stop(uint8_t byte) {
+    return byte < 0x20 || byte == '"' || byte == '\\';
+}
+
+static inline Marks mark_block(const uint8_t *at) {
+#if defined(__SSE2__)
+    __m128i bytes = _mm_loadu_si128((const __m128i *)at);
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    __m128i signs =
+        _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+    return (Marks){(uint32_t)_mm_movemask_epi8(_mm_or_si128(control, signs)), (uint32_t)_mm_movemask_epi8(bytes)};
+#else
+    Marks marks = {0, 0};
+    for (int place = 0; place < BLOCK; place++) {
+        marks.stops |= (uint32_t)is_stop(at[place]) << place;
+        marks.wide |= (uint32_t)(at[place] >> 7) << place;
+    }
+    return marks;
+#endif
+}
+
+/* Return where plain text ends; note in `wide` whether it has characters that are not ASCII. */
+static inline const uint8_t *find_stop(const Cursor *cursor, const uint8_t *at, uint32_t *wide) {
+    while (at < cursor->end && cursor->limit - at >= BLOCK) {
+        Marks marks = mark_block(at);
+        if (marks.stops) {
+            int place = __builtin_ctz(marks.stops);
+            *wide |= marks.wide & ((1u << place) - 1);
+            return at + place;
+        }
+        *wide |= marks.wide;
+        at += BLOCK;
+    }
+    while (at < cursor->end && !is_stop(*at))
+        *wide |= *at++ & 0x80;
+    return at;
+}
+
+static inline bool continues(uint8_t byte) {
+    return (byte & 0xC0) == 0x80;
+}
+
+/* Return how many bytes the character takes that begins here and is not ASCII; 0 where it is not UTF-8. */
+static inline int64_t measure_wide(const uint8_t *at, int64_t left) {
+    if (at[0] >= 0xE0 && at[0] < 0xF0) {
+        if (left < 3 || !continues(at[1]) || !continues(at[2]))
+            return 0;
+        uint32_t code = (uint32_t)(at[0] & 0x0F) << 6 | (at[1] & 0x3F); /* without the last six bits */
+        return code >= 0x800 >> 6 && (code < 0xD800 >> 6 || code > 0xDFFF >> 6) ? 3 : 0;
+    }
+    if (at[0] >= 0xC2 && at[0] < 0xE0)
+        return left >= 2 && continues(at[1]) ? 2 : 0;
+    if (at[0] < 0xF0 || at[0] > 0xF4 || left < 4 || !continues(at[1]) || !continues(at[2]) || !continues(at[3]))
+        return 0;
+    uint32_t code = (uint32_t)(at[0] & 0x07) << 6 | (at[1] & 0x3F); /* without the last twelve bits */
+    return code >= 0x10000 >> 12 && code <= 0x10FFFF >> 12 ? 4 : 0;
+}
+
+static inline uint32_t read_four(const uint8_t *at) {
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+/* Tell whether a character of three bytes begins here, such as nearly all of Chinese; four bytes are there. */
+static inline bool is_three(const uint8_t *at) {
+    uint32_t four = read_four(at), least = four & 0x200F; /* 0: written too long, 0x200D: half of a character */
+    return (four & 0xC0C0F0) == 0x8080E0 && least && least != 0x200D;
+}
+
+static inline bool are_ascii(const uint8_t *at) {
+    return !((read_four(at) | read_four(at + 4)) & 0x80808080);
+}
+
+static bool is_utf8(const uint8_t *at, const uint8_t *end) {
+    while (at < end) {
+        while (end - at >= 4 && is_three(at))
+            at += 3;
+        while (end - at >= 8 && are_ascii(at))
+            at += 8;
+        if (at == end)
+            break;
+        int64_t size = *at < 0x80 ? 1 : measure_wide(at, end - at);
+        if (!size)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
+/* Return the value of a hexadecimal digit, -1 where it is none. */
+static inline int32_t read_hex(uint8_t byte) {
+    if (byte >= '0' && byte <= '9')
+        return byte - '0';
+    byte |= 0x20;
+    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
+}
+
+/* Return the number that four hexadecimal digits write, -1 where they are not. */
+static inline int32_t read_unit(const uint8_t *at) {
+    int32_t unit = 0;
+    for (int place = 0; place < 4; place++) {
+        int32_t digit = read_hex(at[place]);
+        if (digit < 0)
+            return -1;
+        unit = unit << 4 | digit;
+    }
+    return unit;
+}
+
+/* Return what the letter behind a backslash means, 0 where it means nothing, or a number follows. */
+static inline uint8_t name_escape(uint8_t letter) {
+    switch (letter) {
+    case 'b':
+        return '\b';
+    case 'f':
+        return '\f';
+    case 'n':
+        return '\n';
+    case 'r':
+        return '\r';
+    case 't':
+        return '\t';
+    default:
+        return letter == '"' || letter == '\\' || letter == '/' ? letter : 0;
+    }
+}
+
+/* Return where the escape ends that begins with the backslash at `at`; NULL where it is none. */
+static const uint8_t *pass_escape(const uint8_t *at, const uint8_t *end) {
+    if (end - at < 2)
+        return NULL;
+    if (at[1] == 'u')
+        return end - at >= 6 && read_unit(at + 2) >= 0 ? at + 6 : NULL;
+    return name_escape(at[1]) ? at + 2 : NULL;
+}
+
+bool pass_text(Cursor *cursor, Text *text) {
+    const uint8_t *start = cursor->at + 1, *at = start;
+    uint32_t wide = 0;
+    text->escaped = false;
+    for (;;) {
+        at = find_stop(cursor, at, &wide);
+        if (at >= cursor->end)
+            return false;
+        if (*at == '"')
+            break;
+        if (*at != '\\' || !(at = pass_escape(at, cursor->end)))
+            return false;
+        text->escaped = true;
+    }
+    text->text = start;
+    text->length = at - start;
+    cursor->at = at + 1;
+    return !wide || is_utf8(start, at);
+}
+
+static int64_t write_character(uint32_t code, uint8_t *to) {
+    if (code < 0x80) {
+        to[0] = (uint8_t)code;
+        return 1;
+    }
+    int64_t size = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (int64_t place = size - 1; place > 0; place--, code >>= 6)
+        to[place] = (uint8_t)(0x80 | (code & 0x3F));
+    to[0] = (uint8_t)((0xF00 >> size & 0xF0) | code); /* as many ones as bytes */
+    return size;
+}
+
+/* Return the character that an escape of a valid text writes, and go behind it; -1 where it is half of one. */
+static int32_t read_escape(const uint8_t **at, const uint8_t *end) {
+    const uint8_t *here = *at;
+    if (here[1] != 'u') {
+        *at += 2;
+        return name_escape(here[1]);
+    }
+    int32_t unit = read_unit(here + 2);
+    *at += 6;
+    if (unit < 0xD800 || unit > 0xDFFF)
+        return unit;
+    int32_t low = unit < 0xDC00 && end - *at >= 6 && here[6] == '\\' && here[7] == 'u' ? read_unit(here + 8) : -1;
+    if (low < 0xDC00 || low > 0xDFFF)
+        return -1;
+    *at += 6;
+    return 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+}
+
+int64_t decode_text(const Text *text, uint8_t *to) {
+    const uint8_t *at = text->text, *end = at + text->length;
+    uint8_t *out = to;
+    while (at < end) {
+        const uint8_t *escape = memchr(at, '\\', (size_t)(end - at));
+        int64_t plain = (escape ? escape : end) - at;
+        memcpy(out, at, (size_t)plain);
+        out += plain;
+        at += plain;
+        if (!escape)
+            break;
+        int32_t code = read_escape(&at, end);
+        if (code < 0)
+            return -1;
+        out += write_character((uint32_t)code, out);
+    }
+    return out - to;
+}
+
+static inline bool is_digit(uint8_t byte) {
+    return byte >= '0' && byte <= '9';
+}
+
+/* Pass digits and add them to the number; return how many there are. */
+static inline int64_t pass_digits(Cursor *cursor, Number *number) {
+    const uint8_t *start = cursor->at;
+    for (; is_digit(peek(cursor)); cursor->at++) {
+        uint8_t digit = (uint8_t)(*cursor->at - '0');
+        number->digits = number->digits * 10 + digit; /* which overflows where more than 19 are significant */
+        number->significant += number->significant || digit;
+    }
+    return cursor->at - start;
+}
+
+/* Pass the power of ten behind an `e`; one that is out of all bounds is not counted to its end. */
+static bool pass_exponent(Cursor *cursor, Number *number) {
+    int64_t power = 0;
+    bool negative = peek(cursor) == '-';
+    cursor->at += negative || peek(cursor) == '+';
+    if (!is_digit(peek(cursor)))
+        return false;
+    for (; is_digit(peek(cursor)); cursor->at++)
+        power = power < 100000 ? power * 10 + (*cursor->at - '0') : power;
+    number->exponent += negative ? -power : power;
+    return true;
+}
+
+bool pass_number(Cursor *cursor, Number *number) {
+    *number = (Number){.text = cursor->at, .negative = *cursor->at == '-', .whole = true};
+    cursor->at += number->negative;
+    bool zero = peek(cursor) == '0';
+    int64_t count = pass_digits(cursor, number);
+    if (!count || (zero && count > 1))
+        return false;
+    if (peek(cursor) == '.') {
+        cursor->at++;
+        count = pass_digits(cursor, number);
+        if (!count)
+            return false;
+        number->exponent = -count;
+        number->whole = false;
+    }
+    if (peek(cursor) == 'e' || peek(cursor) == 'E') {
+        cursor->at++;
+        if (!pass_exponent(cursor, number))
+            return false;
+        number->whole = false;
+    }
+    number->length = cursor->at - number->text;
+    return true;
+}
+
+bool read_int(const Number *number, int64_t *value) {
+    uint64_t most = (uint64_t)INT64_MAX + number->negative;
+    if (!number->whole || number->significant > 19 || number->digits > most)
+        return false;
+    *value = (int64_t)(number->negative ? 0 - number->digits : number->digits);
+    return true;
+}
+
+#if defined(__SIZEOF_INT128__)
+
+#define MOST_FIVES 27 /* 5 to this power is less than 2 to the power of 63 */
+
+static double power_of_two(int64_t power) {
+    uint64_t bits = (uint64_t)(1023 + power) << 52;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Compute `digits` times ten to a small power in integers, so that it is rounded but once. */
+static bool scale_exactly(uint64_t digits, int64_t exponent, double *value) {
+    if (exponent < -MOST_FIVES || exponent > MOST_FIVES)
+        return false;
+    unsigned __int128 wide = digits, fives = 1;
+    for (int64_t power = exponent < 0 ? -exponent : exponent; power; power--)
+        fives *= 5;
+    int64_t shift = 0;
+    if (exponent < 0) {
+        shift = 64 + __builtin_clzll(digits);
+        wide <<= shift;
+        wide = wide / fives | (wide % fives != 0); /* more than 64 bits, of which the last says if there are more */
+    } else {
+        wide *= fives;
+    }
+    *value = (double)wide * power_of_two(exponent - shift);
+    return true;
+}
+
+#else
+
+static bool scale_exactly(uint64_t digits, int64_t exponent, double *value) {
+    (void)digits, (void)exponent, (void)value;
+    return false;
+}
+
+#endif
+
+bool read_float(const Number *number, double *value) {
+    static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    int64_t exponent = number->exponent;
+    if (FLT_EVAL_METHOD != 0 || number->significant > 19)
+        return false;
+    if (!number->significant)
+        *value = 0;
+    else if (number->digits <= 1ull << 53 && exponent >= -22 && exponent <= 22) /* one rounding of exact numbers */
+        *value = exponent < 0 ? (double)number->digits / tens[-exponent] : (double)number->digits * tens[exponent];
+    else if (!scale_exactly(number->digits, exponent, value))
+        return false;
+    *value = number->negative ? -*value : *value;
+    return true;
+}
+
+bool pass_word(Cursor *cursor, const char *word) {
+    size_t length = strlen(word);
+    if ((size_t)(cursor->end - cursor->at) < length || memcmp(cursor->at, word, length))
+        return false;
+    cursor->at += length;
+    return true;
+}
+
+static bool pass_scalar(Cursor *cursor, uint8_t first) {
+    Text text;
+    Number number;
+    switch (first) {
+    case '"':
+        return pass_text(cursor, &text);
+    case 't':
+        return pass_word(cursor, "true");
+    case 'f':
+        return pass_word(cursor, "false");
+    case 'n':
+        return pass_word(cursor, "null");
+    default:
+        return first && pass_number(cursor, &number);
+    }
+}
+
+static bool pass_key(Cursor *cursor) {
+    Text key;
+    if (peek_behind_space(cursor) != '"' || !pass_text(cursor, &key) || peek_behind_space(cursor) != ':')
+        return false;
+    cursor->at++;
+    return true;
+}
+
+/* The arrays and objects that are open: a bit for each, set for an object, the innermost first. */
+typedef struct {
+    uint64_t objects;
+    int depth;
+} Nest;
+
+#define DEEPEST 64
+
+/* Enter an array or object; `*closed`: it is empty, and was left again. */
+static bool enter(Cursor *cursor, Nest *nest, bool object, bool *closed) {
+    if (nest->depth == DEEPEST)
+        return false;
+    cursor->at++;
+    *closed = peek_behind_space(cursor) == (object ? '}' : ']');
+    if (*closed) {
+        cursor->at++;
+        return true;
+    }
+    nest->depth++;
+    nest->objects = nest->objects << 1 | object;
+    return !object || pass_key(cursor);
+}
+
+/* Pass what follows a value: a comma, or the ends of what it stands in. */
+static bool leave(Cursor *cursor, Nest *nest) {
+    while (nest->depth) {
+        bool object = nest->objects & 1;
+        uint8_t sign = peek_behind_space(cursor);
+        if (sign == ',') {
+            cursor->at++;
+            return !object || pass_key(cursor);
+        }
+        if (sign != (object ? '}' : ']'))
+            return false;
+        cursor->at++;
+        nest->depth--;
+        nest->objects >>= 1;
+    }
+    return true;
+}
+
+bool pass_value(Cursor *cursor) {
+    Nest nest = {0, 0};
+    do {
+        uint8_t first = peek_behind_space(cursor);
+        bool closed = true;
+        if (first == '{' || first == '[') {
+            if (!enter(cursor, &nest, first == '{', &closed))
+                return false;
+        } else if (!pass_scalar(cursor, first)) {
+            return false;
+        }
+        if (closed && !leave(cursor, &nest))
+            return false;
+    } while (nest.depth);
+    return true;
+}
