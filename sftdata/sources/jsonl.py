@@ -1,4 +1,4 @@
-"""Read JSON Lines, and parse JSON records: natively where every record is good, one by one where one is not."""
+"""Read JSON Lines, and parse JSON records: compiled or natively where they are good, one by one where they are not."""
 
 import codecs
 import io
@@ -11,12 +11,11 @@ import numpy as np
 import polars as pl
 
 from sftdata.column import Column
-from sftdata.sources import parsing
+from sftdata.sources import native, parsing
 from sftdata.sources.encodings import open_text
 from sftdata.sources.json_block import Block, Content, Places, cut_block
-from sftdata.sources.json_native import Refused, find_odd, parse_block
+from sftdata.sources.json_compiled import parse_compiled
 from sftdata.sources.json_records import judge
-from sftdata.sources.json_sifting import find_refused
 from sftdata.sources.json_text import refuse_constant
 from sftdata.sources.parsing import MAX_RECORD, Fault, Parsed
 from sftdata.sources.source import Slice, Source
@@ -24,6 +23,9 @@ from sftdata.sources.values import make_series
 
 WINDOW = 8 * 2**20
 """Bytes that are read at a time; the whole lines in them make a slice, or several where they are short."""
+
+FEW, FEW_BYTES = 100, 2**18
+"""So few records that compiled code left over are judged one by one: loading Arrow's reader would take longer."""
 
 PARTS = 16
 """How large a part of the records is judged one by one when the native parser refuses them together, but none alone."""
@@ -50,7 +52,10 @@ def read(source: Source) -> Iterator[Slice]:
 
 def parse(block: Block, columns: Mapping[str, Column], source: str) -> Parsed:
     """Turn records into columns; a key that a record lacks is null."""
-    pieces, rest = _parse_natively(block, columns)
+    pieces, rest = _parse_compiled(block, columns)
+    if not pieces or not _are_few(block, rest):
+        natively, rest = _parse_natively(block, rest, columns)
+        pieces += natively
     judged, faults = _judge_each(block, rest, columns)
     return merge([*pieces, judged], faults)
 
@@ -89,12 +94,17 @@ def line(block: Block, position: int) -> int:
 def merge(pieces: Sequence[Piece], faults: list[Fault]) -> Parsed:
     """Put the records of all pieces in order."""
     pieces = [piece for piece in pieces if len(piece.positions)] or pieces[:1]
-    if len(pieces) == 1 and not faults:
-        return Parsed(pieces[0].frame, range(len(pieces[0].positions)), [])
+    if len(pieces) == 1:
+        frame, places = pieces[0]
+        return Parsed(frame, places.tolist() if faults else range(len(places)), _in_order(faults))
     positions = np.concatenate([piece.positions for piece in pieces])
     order = np.argsort(positions)
     frame = pl.concat([piece.frame for piece in pieces], rechunk=True)[order]
-    return Parsed(frame, positions[order].tolist(), sorted(faults, key=lambda fault: fault.position))
+    return Parsed(frame, positions[order].tolist(), _in_order(faults))
+
+
+def _in_order(faults: list[Fault]) -> list[Fault]:
+    return sorted(faults, key=lambda fault: fault.position)
 
 
 def make_frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column]) -> pl.DataFrame:
@@ -103,10 +113,26 @@ def make_frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column])
     return pl.DataFrame({name: make_series([row[name] for row in rows], column) for name, column in columns.items()})
 
 
-def _parse_natively(block: Block, columns: Mapping[str, Column]) -> tuple[list[Piece], Places]:
-    """Parse what can be, and return which records are left."""
-    odd = find_odd(block) if not block.full_size else np.ones(1, dtype=bool)
-    pending, rest, pieces = [np.flatnonzero(~odd)], [np.flatnonzero(odd)], []
+def _parse_compiled(block: Block, columns: Mapping[str, Column]) -> tuple[list[Piece], Places]:
+    """Parse what compiled code can, and return which records are left."""
+    found = parse_compiled(block, columns)
+    if found is None:
+        return [], np.arange(len(block))
+    frame, odd = found
+    return [Piece(frame, np.flatnonzero(~odd))], np.flatnonzero(odd)
+
+
+def _are_few(block: Block, positions: Places) -> bool:
+    return len(positions) <= FEW and int((block.ends[positions] - block.starts[positions]).sum()) <= FEW_BYTES
+
+
+def _parse_natively(block: Block, positions: Places, columns: Mapping[str, Column]) -> tuple[list[Piece], Places]:
+    """Parse what Arrow's reader can of some records, and return which of them are left."""
+    from sftdata.sources.json_native import Refused, find_odd, parse_block  # which load pyarrow
+    from sftdata.sources.json_sifting import find_refused
+
+    odd = find_odd(block.take(positions)) if not block.full_size else np.ones(1, dtype=bool)
+    pending, rest, pieces = [positions[~odd]], [positions[odd]], []
     while pending:
         positions = pending.pop()
         if not len(positions):
@@ -141,24 +167,45 @@ def _refuse_size(block: Block) -> list[tuple[str, str]]:
     return [("json:record_size", found)]
 
 
+class _Lines(NamedTuple):
+    """The lines that are not blank, without the white space around them, and the line feeds that end them.
+
+    Attributes:
+        starts: where each line begins.
+        ends: where each ends.
+        numbers: the number of each in the file.
+        breaks: how many line feeds there are.
+        first: where the first of them stands.
+        last: where the last of them stands.
+    """
+
+    starts: Places
+    ends: Places
+    numbers: Places
+    breaks: int
+    first: int
+    last: int
+
+
 def _read_blocks(file: BinaryIO, encoding: str) -> Iterator[Block]:
     """Yield the records of a window; one that is too large stands alone."""
     held, dropped, line = np.empty(0, np.uint8), 0, 1  # the line that is not at its end yet, and bytes not kept of it
     while len(content := _read_on(file, held)) > len(held):
-        breaks = np.flatnonzero(content == _BREAK)
-        first = int(breaks[0]) if len(breaks) else len(content)
-        if dropped + first > MAX_RECORD and len(breaks):
-            yield cut_block(content[: min(first, MAX_RECORD)], dropped + first, line, encoding)
-            line, dropped, content, breaks = line + 1, 0, content[first + 1 :], breaks[1:] - first - 1
-        if len(breaks):
-            yield _find_records(content[: breaks[-1] + 1], breaks, line, encoding)
-            line, content = line + len(breaks), content[breaks[-1] + 1 :]
+        lines = _find_lines(content, line)
+        if lines.breaks and dropped + lines.first > MAX_RECORD:
+            yield cut_block(content[: min(lines.first, MAX_RECORD)], dropped + lines.first, line, encoding)
+            line, dropped, content = line + 1, 0, content[lines.first + 1 :]
+            lines = _find_lines(content, line)
+        if lines.breaks:
+            yield Block(content[: lines.last + 1], lines.starts, lines.ends, lines.numbers, encoding)
+            line, content = line + lines.breaks, content[lines.last + 1 :]
         held = content[:MAX_RECORD]
         dropped += len(content) - len(held)
     if dropped:
         yield cut_block(held, dropped + len(held), line, encoding)
     elif len(held):
-        yield _find_records(held, np.zeros(0, np.int64), line, encoding)
+        lines = _find_lines(np.append(held, np.uint8(_BREAK)), line)
+        yield Block(held, lines.starts, lines.ends, lines.numbers, encoding)
 
 
 _BREAK, _RETURN, _SPACE = b"\n\r "
@@ -171,15 +218,31 @@ def _read_on(file: BinaryIO, held: Content) -> Content:
     return content[: len(held) + count]
 
 
-def _find_records(content: Content, breaks: Places, line: int, encoding: str) -> Block:
-    """Find the lines that are not blank, without the white space around them; the first one has the number `line`."""
-    starts, ends = np.append(0, breaks + 1), np.append(breaks, len(content))
+def _find_lines(content: Content, line: int) -> _Lines:
+    """Find the lines that end with a line feed and are not blank; the first line has the number `line`."""
+    if native.scan is None:
+        return _find_without_compiler(content, line)
+    for most in (len(content) // 32, len(content)):  # nearly all lines are longer than 32 bytes
+        starts, ends, numbers = np.empty((3, most), dtype=np.int64)
+        found = native.scan.find_lines(content, line, starts, ends, numbers)
+        if found is not None:
+            count, breaks, first, last = found
+            break
+    return _Lines(starts[:count], ends[:count], numbers[:count], breaks, first, last)
+
+
+def _find_without_compiler(content: Content, line: int) -> _Lines:
+    breaks = np.flatnonzero(content == _BREAK)
+    if not len(breaks):
+        return _Lines(breaks, breaks, breaks, 0, 0, 0)
+    where = len(breaks), int(breaks[0]), int(breaks[-1])
+    starts, ends = np.append(0, breaks[:-1] + 1), breaks
     returns = (ends > starts) & (content[ends - 1] == _RETURN)
     if returns.any():
         ends -= returns
-    lines = np.flatnonzero(ends > starts)
-    if len(lines) < len(starts):
-        starts, ends = starts[lines], ends[lines]
+    numbers = np.flatnonzero(ends > starts)
+    if len(numbers) < len(starts):
+        starts, ends = starts[numbers], ends[numbers]
     spaced = np.flatnonzero((content[starts] <= _SPACE) | (content[ends - 1] <= _SPACE))
     for place in spaced.tolist():
         text = content[starts[place] : ends[place]].tobytes()
@@ -187,9 +250,9 @@ def _find_records(content: Content, breaks: Places, line: int, encoding: str) ->
         starts[place] += text.find(bare)
         ends[place] = starts[place] + len(bare)
     if not len(spaced):
-        return Block(content, starts, ends, lines + line, encoding)
+        return _Lines(starts, ends, numbers + line, *where)
     full = ends > starts
-    return Block(content, starts[full], ends[full], lines[full] + line, encoding)
+    return _Lines(starts[full], ends[full], numbers[full] + line, *where)
 
 
 def _exact_float(text: str) -> float:

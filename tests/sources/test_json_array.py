@@ -10,6 +10,8 @@ from sftdata.errors import SourceError
 from sftdata.sources import json_array, jsonl, parsing, read_chunks
 from sftdata.sources.source import Source
 
+pytestmark = pytest.mark.usefixtures("scanner")
+
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):

@@ -25,7 +25,15 @@ from json_cases import (
 from strategies import conversations, quick
 
 from sftdata.column import Column
+from sftdata.sources import native
 from sftdata.sources.json_native import MOST_COLONS, Refused, _has_few_fields, find_odd, parse_block
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_compiled_code():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "scan", None)
+        yield
 
 
 def without(rows, *names):

@@ -8,6 +8,8 @@ from sftdata.records import MESSAGES
 from sftdata.sources import jsonl
 from sftdata.sources.json_records import judge
 
+pytestmark = pytest.mark.usefixtures("scanner")
+
 FAULTY = [
     ("null", "json:not_an_object"),
     ("true", "json:not_an_object"),

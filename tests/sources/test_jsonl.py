@@ -14,7 +14,10 @@ from sftdata.errors import SourceError
 from sftdata.settings.sources import SourceSettings
 from sftdata.sources import jsonl, parsing, read_chunks
 from sftdata.sources.encodings import MARKS
+from sftdata.sources.json_block import Block
 from sftdata.sources.source import Source
+
+pytestmark = pytest.mark.usefixtures("scanner")
 
 HUGE = "中" * 1_000_000
 
@@ -177,8 +180,8 @@ def test_an_original_that_a_value_would_change_is_the_line_itself(line):
 @quick
 def test_a_block_of_some_records_holds_these_and_no_others(blanks, data):
     lines = [b"{%d}" % place + b" " * blank for place, blank in enumerate(blanks)]
-    content = np.frombuffer(b"\n".join(lines), np.uint8)
-    block = jsonl._find_records(content, np.flatnonzero(content == 10), 1, "gb18030")
+    content = np.frombuffer(b"\n".join([*lines, b""]), np.uint8)
+    block = Block(content, *jsonl._find_lines(content, 1)[:3], "gb18030")
     chosen = sorted(data.draw(st.sets(st.integers(0, len(lines) - 1))))
     part = block.take(np.array(chosen, dtype=np.int64))
     assert [part[place] for place in range(len(part))] == [b"{%d}" % place for place in chosen]
