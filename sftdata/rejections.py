@@ -99,7 +99,7 @@ def _read_again(sources: Sequence[Source], wanted: pl.DataFrame) -> Iterator[tup
 def rejected_line(row: Rejected) -> str:
     """Return the line of a rejected row. Bytes that were not text stand in it as escaped lone surrogates."""
     ordered = {name: row[name] for name in _ORDER if name in row}
-    line = json.dumps(ordered, ensure_ascii=False)
+    line = _UNESCAPED.encode(ordered)
     try:
         line.encode()
     except UnicodeEncodeError:
@@ -107,6 +107,7 @@ def rejected_line(row: Rejected) -> str:
     return line + "\n"
 
 
+_UNESCAPED = json.JSONEncoder(ensure_ascii=False)  # `dumps` makes one each time, which takes longer than its work
 _ORDER = (*list(PROVENANCE)[1:], "line", "stage", "reason", "reasons", "detail", "format", "original")
 
 

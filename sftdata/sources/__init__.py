@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -105,7 +106,12 @@ FORMATS: dict[str, Format] = {
 
 
 def _reader(source: Source) -> Reader:
-    return cast("Reader", import_module(f"sftdata.sources.{FORMATS[source.format].module}"))
+    return _load_reader(FORMATS[source.format].module)
+
+
+@cache
+def _load_reader(module: str) -> Reader:
+    return cast("Reader", import_module(f"sftdata.sources.{module}"))
 
 
 def find_sources(settings: Iterable[SourceSettings], base: Path = Path()) -> list[Source]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdata.column import Column
+from sftdata.sources import native
 from sftdata.sources.csv_cells import parse_cells
 from sftdata.sources.csv_windows import Window
 from sftdata.sources.csv_windows import read as read
@@ -95,7 +96,7 @@ def _find(sign: bytes, window: Window) -> Iterator[tuple[int, int]]:
 
 
 def _find_undecodable(window: Window) -> list[int]:
-    if decodes(window.data):
+    if decodes(window.data) if native.scan is None else native.scan.is_utf8(window.data):
         return []
     pieces = enumerate(zip(window.records.starts, window.records.ends, strict=True))
     wrong = (position for position, (start, end) in pieces if not decodes(window.data[start:end]))

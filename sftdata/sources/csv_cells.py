@@ -59,12 +59,11 @@ def _parse_compiled(window: Window, positions: Sequence[int], places: Places) ->
         window.dialect.quoting,
         len(window.header),
         list(places.values()),
-        list(places),
     )
     if found is None:
         return None
-    capsules, ragged = found
-    return (pl.DataFrame(native.Columns(capsules)).to_dict() if places else {}), ragged
+    series = (pl.Series(native.Exported(capsules)) for capsules in found[0])
+    return dict(zip(places, series, strict=True)), found[1]
 
 
 def _read_otherwise(window: Window, positions: Sequence[int], places: Places) -> Cells:

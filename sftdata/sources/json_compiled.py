@@ -36,7 +36,7 @@ def parse_compiled(block: Block, columns: Mapping[str, Column]) -> tuple[pl.Data
     found = native.scan.parse_json(block.content, block.starts, block.ends, odd, list(columns), kinds, turns)
     if found is None:
         return None
-    series = [pl.DataFrame(native.Columns(capsules)).to_series() for capsules in found]
+    series = (pl.Series(native.Exported(capsules)) for capsules in found)
     return pl.DataFrame(dict(zip(columns, series, strict=True))), odd
 
 

@@ -85,11 +85,12 @@ def _find_failures(rows: pl.DataFrame, rules: list[Rule], schema: str) -> Failur
         return {}
     verdicts, raised = _judge(rows, rules, schema)
     bad = (~verdicts.select_seq(pl.all_horizontal(pl.all())).to_series()).arg_true()
+    found = _Values(rows[bad])
     failures: Failures = {}
-    for row, of_row in zip(bad, verdicts[bad].iter_rows(), strict=True):
+    for number, (row, of_row) in enumerate(zip(bad, verdicts[bad].iter_rows(), strict=True)):
         broken = [(place, rule) for place, (rule, good) in enumerate(zip(rules, of_row, strict=True)) if not good]
         failures[row] = [
-            (rule.reason, raised.get((place, row)) or _describe(rule, rows, row)) for place, rule in broken
+            (rule.reason, raised.get((place, row)) or _describe(rule, found, number)) for place, rule in broken
         ]
     return failures
 
@@ -176,27 +177,39 @@ def _runner(rule: Rule, schema: str) -> Run:
 _RAISED = (Exception, pl.exceptions.PanicException)
 
 
-def _describe(rule: Rule, rows: pl.DataFrame, row: int) -> str:
+class _Values(dict[str, list[Any]]):
+    """The values of some rows by column, taken out of their frame where they are asked for."""
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def __missing__(self, name: str) -> list[Any]:
+        self[name] = values = self.rows[name].to_list()
+        return values
+
+
+def _describe(rule: Rule, found: _Values, row: int) -> str:
     if rule.reason.endswith(":not_nullable") and rule.column is not None:
-        return f"{rule.column} is missing" if rows[rule.column][row] is None else f"{rule.column} is NaN"
-    if rule.column is not None and (fault := _explain(rule, rows, row)):
+        return f"{rule.column} is missing" if found[rule.column][row] is None else f"{rule.column} is NaN"
+    if rule.column is not None and (fault := _explain(rule, found, row)):
         return f"{rule.column}: {fault}"
     if rule.column is not None:
-        return f"{rule.column}: found {_show(rows[rule.column][row])}, expected {shorten(rule.asks, 60)}"
-    names = rows.columns if rule.expression is None else dict.fromkeys(rule.expression.meta.root_names())
-    found = ", ".join(f"{name} {_show(rows[name][row])}" for name in names)
-    return f"{rule.reason}: found {shorten(found, 300)}; expected {shorten(rule.asks)}"
+        return f"{rule.column}: found {_show(found[rule.column][row])}, expected {shorten(rule.asks, 60)}"
+    names = found.rows.columns if rule.expression is None else dict.fromkeys(rule.expression.meta.root_names())
+    shown = ", ".join(f"{name} {_show(found[name][row])}" for name in names)
+    return f"{rule.reason}: found {shorten(shown, 300)}; expected {shorten(rule.asks)}"
 
 
-def _explain(rule: Rule, rows: pl.DataFrame, row: int) -> str | None:
+def _explain(rule: Rule, found: _Values, row: int) -> str | None:
     """Say which turn, entry or tag of a list is wrong, where one of our own checks says that one is."""
-    if rule.expression is None or rule.column is None or not rows[rule.column].dtype.is_nested():
+    if rule.expression is None or rule.column is None or not found.rows[rule.column].dtype.is_nested():
         return None
     from sftdata.faults import explain
 
-    check, one = rule.reason.removeprefix(f"{rule.column}:"), rows[row]
-    return explain(check, one[rule.column].to_list()[0], rule.arguments, lambda name: one[name].to_list()[0])
+    check = rule.reason.removeprefix(f"{rule.column}:")
+    return explain(check, found[rule.column][row], rule.arguments, lambda name: found[name][row])
 
 
 def _show(value: Any) -> str:
-    return shorten(repr(value.to_list() if isinstance(value, pl.Series) else value))
+    return shorten(repr(value))

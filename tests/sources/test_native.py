@@ -8,19 +8,26 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import quick
 
 from sftdata.sources import csv_records, csv_scan, native
 from sftdata.sources.csv_judge import Block
 from sftdata.sources.dialect import Dialect
+from sftdata.sources.parsing import decodes
 
 SIGNS = ['"', ",", "\n", "\r\n", "\r", "a", "bc", '"a"', '"a,b"', '""', "", "x" * 70]
 
 
-def parse(content, starts, ends, width, places=None, names=None, quoting=True):
+def parse(content, starts, ends, width, places=None, quoting=True):
     places = list(range(width)) if places is None else places
-    places_of_records = np.array(starts, np.int64), np.array(ends, np.int64)
-    names = names or [str(place) for place in places]
-    return native.scan.parse_cells(content, *places_of_records, ord(","), quoting, width, places, names)
+    records = np.array(starts, np.int64), np.array(ends, np.int64)
+    return native.scan.parse_cells(content, *records, ord(","), quoting, width, places)
+
+
+def take(columns):
+    return [pl.Series(native.Exported(capsules)).to_list() for capsules in columns]
 
 
 def test_the_module_is_compiled_and_of_the_sources_that_are_here():
@@ -56,23 +63,24 @@ def test_cells_of_any_size_are_kept_with_their_nulls():
     written = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
     content = ("\n".join(written) + "\n").encode()
     ends = np.cumsum([len(line.encode()) + 1 for line in written])
-    capsules, ragged = parse(content, np.append(0, ends[:-1]), ends, 2)
-    frame = pl.DataFrame(native.Columns(capsules))
+    columns, ragged = parse(content, np.append(0, ends[:-1]), ends, 2)
     assert not ragged
-    assert frame.rows() == [tuple(cell or None for cell in row) for row in rows]
+    expected = [[row[place] or None for row in rows] for place in range(2)]
+    assert take(columns) == expected
     again, _ = parse(content, np.append(0, ends[:-1]), ends, 2)
-    table = pa.table(pa.record_batch(native.Columns(again)))
-    table.validate(full=True)
-    assert table.to_pylist() == frame.to_dicts()
+    arrays = [pa.array(native.Exported(capsules)) for capsules in again]
+    for array, values in zip(arrays, expected, strict=True):
+        array.validate(full=True)
+        assert array.to_pylist() == values
 
 
 def test_records_may_have_gaps_between_them_or_be_none():
     content = b'a,b\njunk,"\nc,d,e\r\nf,g'
-    capsules, ragged = parse(content, [0, 11, 18], [4, 18, 21], 2, [1], ["second"])
-    assert pl.DataFrame(native.Columns(capsules)).to_dict(as_series=False) == {"second": ["b", "g"]}
+    columns, ragged = parse(content, [0, 11, 18], [4, 18, 21], 2, [1])
+    assert take(columns) == [["b", "g"]]
     assert ragged == [(1, 3)]
-    capsules, ragged = parse(content, [], [], 2)
-    assert pl.DataFrame(native.Columns(capsules)).shape == (0, 2)
+    columns, ragged = parse(content, [], [], 2)
+    assert take(columns) == [[], []]
     assert ragged == []
 
 
@@ -81,16 +89,24 @@ def test_what_is_not_valid_is_left_to_others(record):
     assert parse(record, [0], [len(record)], 2) is None
 
 
-def test_columns_are_freed_with_the_frame_and_where_nobody_takes_them():
-    def resident():
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
+
+def test_a_column_that_is_kept_keeps_no_other():
+    line, before = ("x" * 2**19 + ",label\n").encode(), resident()
+    kept = [pl.Series(native.Exported(parse(line, [0], [len(line)], 2)[0][1])) for _ in range(200)]
+    assert resident() - before < 50e6
+    assert pl.concat(kept).to_list() == ["label"] * 200
+
+
+def test_columns_are_freed_with_the_frame_and_where_nobody_takes_them():
     line = ("x" * 2**19 + "," + "y" * 2**19 + "\n").encode()
     before = resident()
     for number in range(200):
-        capsules, _ = parse(line, [0], [len(line)], 2)
+        columns, _ = parse(line, [0], [len(line)], 2)
         if number % 2:
-            assert len(pl.DataFrame(native.Columns(capsules))) == 1
+            assert [len(text[0]) for text in take(columns)] == [2**19, 2**19]
     assert resident() - before < 50e6
 
 
@@ -109,7 +125,17 @@ def test_too_short_arrays_and_fields_that_are_none_are_refused():
     for places in ([2], [-1], [0, 0]):
         with pytest.raises(ValueError, match="places: found"):
             parse(b"a,b\n", [0], [4], 2, places)
-    with pytest.raises(ValueError, match="each place must have a name"):
-        parse(b"a,b\n", [0], [4], 2, [0], ["a", "b"])
     with pytest.raises(TypeError):
-        parse(b"a,b\n", [0], [4], 2, ["0"], ["a"])
+        parse(b"a,b\n", [0], [4], 2, ["0"])
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a", "é", "中", "😀", b"\xff", b"\xc3", b"\xe4\xb8", b"\xed\xa0\x80", b"\xc0\x80", b"\x80"])
+    )
+)
+@settings(quick, max_examples=500)
+def test_what_is_utf8_is_what_python_decodes(parts):
+    content = b"".join(part if isinstance(part, bytes) else part.encode() for part in parts)
+    assert native.scan.is_utf8(content) == decodes(content)
+    assert native.scan.is_utf8(b"x" * 9 + content) == decodes(content)

@@ -16,11 +16,11 @@ except ImportError:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Columns that `scan` made, to be given once to polars, pyarrow or whatever else takes Arrow data.
+class Exported:
+    """A column that `scan` made, to be given once to polars, pyarrow or whatever else takes Arrow data.
 
     Attributes:
-        capsules: the schema and the array of structs.
+        capsules: its schema and its values.
     """
 
     capsules: tuple[object, object]

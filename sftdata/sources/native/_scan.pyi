@@ -6,6 +6,12 @@ from typing import Any
 SOURCES: str
 """The digest of the C sources that it was compiled from."""
 
+Capsules = tuple[object, object]
+"""A column as the PyCapsule protocol of Arrow hands it over: the schema and the array."""
+
+def is_utf8(data: Any, /) -> bool:
+    """Tell whether bytes are UTF-8."""
+
 def find_records(
     data: Any,
     limit: int,
@@ -37,9 +43,8 @@ def parse_cells(
     quoting: bool,
     width: int,
     places: Sequence[int],
-    names: Sequence[str],
     /,
-) -> tuple[tuple[object, object], list[tuple[int, int]]] | None:
+) -> tuple[tuple[Capsules, ...], list[tuple[int, int]]] | None:
     """Parse valid records of UTF-8 into columns of text, with null for an empty field.
 
     Args:
@@ -50,10 +55,9 @@ def parse_cells(
         quoting: whether fields may stand in quotes.
         width: how many fields a record has.
         places: the fields that are wanted, by number.
-        names: what their columns are called.
 
     Returns:
-        Capsules of the columns, of the records that have `width` fields; and of the others the number and how many
+        A column for each place, of the records that have `width` fields; and of the others the number and how many
         they have. None where a record is not valid.
     """
 
@@ -81,7 +85,7 @@ def parse_json(
     kinds: bytes,
     turns: Sequence[tuple[str | None, ...] | None],
     /,
-) -> tuple[tuple[object, object], ...] | None:
+) -> tuple[Capsules, ...] | None:
     """Parse records that are JSON objects into columns; a key that a record lacks is null.
 
     Args:
@@ -97,6 +101,5 @@ def parse_json(
             a role and what we call it, in at most 12 bytes; None where such a turn makes its record odd.
 
     Returns:
-        Capsules of each column alone: polars keeps all columns that came together as long as it keeps one of them.
-        None where there are too many bytes for one buffer.
+        A column for each name. None where there are too many bytes for one buffer.
     """

@@ -1,4 +1,5 @@
 #include "columns.h"
+#include "blocks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ struct ArrowArray {
 
 #define NULLABLE 2
 
+#define FIRST_TEXT (1 << 16) /* bytes of text a column gets at first: most columns have short ones; and then all */
+
 static const size_t sizes[] = {
     [TEXT] = sizeof(View), [INT] = 8, [FLOAT] = 8, [BOOL] = 1, [TEXTS] = 8, [CHATS] = 8, [TURN] = 0};
 
@@ -40,9 +43,11 @@ bool column_open(Column *column, Kind kind, int64_t room, int64_t bytes) {
     *column = (Column){.kind = kind, .room = room};
     if (kind == TURN)
         return open_inner(column, room, bytes);
-    column->values = malloc(((size_t)room + 1) * sizes[kind]);
-    column->valid = malloc((size_t)room / 8 + 1);
-    column->text = kind == TEXT ? malloc((size_t)bytes + 1) : NULL;
+    column->values = block_take(((size_t)room + 1) * sizes[kind]);
+    column->valid = block_take((size_t)room / 8 + 1);
+    column->text_room = bytes < FIRST_TEXT ? bytes : FIRST_TEXT;
+    column->text_most = bytes;
+    column->text = kind == TEXT ? block_take((size_t)column->text_room + 1) : NULL;
     if (!column->values || !column->valid || (kind == TEXT && !column->text))
         return false;
     if (!is_list(kind))
@@ -59,21 +64,31 @@ bool column_grow(Column *column) {
         column->room = column->inner[0].room < column->inner[1].room ? column->inner[0].room : column->inner[1].room;
         return true;
     }
-    void *values = realloc(column->values, ((size_t)room + 1) * sizes[column->kind]);
+    void *values = block_grow(column->values, ((size_t)room + 1) * sizes[column->kind]);
     column->values = values ? values : column->values;
-    uint8_t *valid = realloc(column->valid, (size_t)room / 8 + 1);
+    uint8_t *valid = block_grow(column->valid, (size_t)room / 8 + 1);
     column->valid = valid ? valid : column->valid;
     column->room = values && valid ? room : column->room;
     return values && valid;
+}
+
+bool text_grow(Column *column) {
+    uint8_t *text = block_grow(column->text, (size_t)column->text_most + 1);
+    column->lost |= !text;
+    if (!text)
+        return false;
+    column->text = text;
+    column->text_room = column->text_most;
+    return true;
 }
 
 void column_close(Column *column) {
     for (int place = 0; place < column->inner_count; place++)
         column_close(&column->inner[place]);
     free(column->inner);
-    free(column->values);
-    free(column->valid);
-    free(column->text);
+    block_give(column->values);
+    block_give(column->valid);
+    block_give(column->text);
     *column = (Column){0};
 }
 
@@ -87,7 +102,7 @@ static void release_child(struct ArrowArray *array) {
     Held *held = array->private_data;
     for (int64_t place = 0; place < array->n_buffers; place++)
         if (held->buffers[place] != &held->text_size)
-            free((void *)held->buffers[place]);
+            block_give((void *)held->buffers[place]);
     for (int64_t place = 0; array->children && place < array->n_children; place++) {
         if (array->children[place] && array->children[place]->release)
             array->children[place]->release(array->children[place]);
@@ -95,17 +110,6 @@ static void release_child(struct ArrowArray *array) {
     }
     free(array->children);
     free(held);
-    array->release = NULL;
-}
-
-static void release_struct(struct ArrowArray *array) {
-    for (int64_t place = 0; place < array->n_children; place++) {
-        if (array->children[place]->release)
-            array->children[place]->release(array->children[place]);
-        free(array->children[place]);
-    }
-    free(array->children);
-    free((void *)array->buffers);
     array->release = NULL;
 }
 
@@ -131,28 +135,32 @@ static int64_t count_nulls(const uint8_t *valid, int64_t rows) {
 
 /* Get the memory of a column of nulls. */
 static bool fill_blank(Column *column, int64_t rows) {
-    column->values = calloc((size_t)rows + 1, sizes[column->kind]);
-    column->valid = calloc((size_t)rows / 8 + 1, 1);
-    column->text = column->kind == TEXT ? malloc(1) : NULL;
-    return column->values && column->valid && (column->text || column->kind != TEXT);
+    size_t bytes = ((size_t)rows + 1) * sizes[column->kind];
+    column->values = block_take(bytes);
+    column->valid = block_take((size_t)rows / 8 + 1);
+    column->text = column->kind == TEXT ? block_take(1) : NULL;
+    if (!column->values || !column->valid || (column->kind == TEXT && !column->text))
+        return false;
+    memset(column->values, 0, bytes);
+    memset(column->valid, 0, (size_t)rows / 8 + 1);
+    return true;
 }
 
 /* Hand the memory of a column over to an array of `rows` values, without the columns inside of it. */
 static bool fill_buffers(struct ArrowArray *array, Column *column, int64_t rows) {
     Held *held = calloc(1, sizeof(Held));
-    if (!held || (column->blank && !fill_blank(column, rows))) {
+    if (!held || column->lost || (column->blank && !fill_blank(column, rows))) {
         free(held);
         return false;
     }
     int64_t nulls = column->valid ? count_nulls(column->valid, rows) : 0;
     if (!nulls) {
-        free(column->valid);
+        block_give(column->valid);
         column->valid = NULL;
     }
-    uint8_t *text = column->text ? realloc(column->text, (size_t)column->used + 1) : NULL;
     held->buffers[0] = column->valid;
     held->buffers[1] = column->values;
-    held->buffers[2] = text ? text : column->text;
+    held->buffers[2] = column->text;
     held->buffers[3] = &held->text_size;
     held->text_size = column->used;
     *array = (struct ArrowArray){
@@ -211,49 +219,6 @@ static bool describe_child(struct ArrowSchema *schema, const Column *column, con
     return true;
 }
 
-/* Get memory for a struct of `count` fields that are empty as yet; NULL where there is none. */
-static struct ArrowArray *open_struct(Py_ssize_t count, int64_t rows) {
-    struct ArrowArray *array = calloc(1, sizeof *array);
-    if (!array)
-        return NULL;
-    array->length = rows;
-    array->n_buffers = 1;
-    array->release = release_struct;
-    array->buffers = calloc(1, sizeof(void *));
-    array->children = calloc((size_t)count + 1, sizeof(struct ArrowArray *));
-    bool got = array->buffers && array->children;
-    while (got && array->n_children < count) {
-        struct ArrowArray *child = calloc(1, sizeof *child);
-        if ((got = child != NULL))
-            array->children[array->n_children++] = child;
-    }
-    if (got)
-        return array;
-    release_struct(array);
-    free(array);
-    return NULL;
-}
-
-static struct ArrowSchema *open_schema(Py_ssize_t count) {
-    struct ArrowSchema *schema = calloc(1, sizeof *schema);
-    if (!schema)
-        return NULL;
-    schema->format = "+s";
-    schema->release = release_schema;
-    schema->children = calloc((size_t)count + 1, sizeof(struct ArrowSchema *));
-    bool got = schema->children != NULL;
-    while (got && schema->n_children < count) {
-        struct ArrowSchema *child = calloc(1, sizeof *child);
-        if ((got = child != NULL))
-            schema->children[schema->n_children++] = child;
-    }
-    if (got)
-        return schema;
-    release_schema(schema);
-    free(schema);
-    return NULL;
-}
-
 static void drop_array(PyObject *capsule) {
     struct ArrowArray *array = PyCapsule_GetPointer(capsule, "arrow_array");
     if (array->release)
@@ -268,27 +233,37 @@ static void drop_schema(PyObject *capsule) {
     free(schema);
 }
 
-PyObject *export_columns(Column *columns, PyObject *names, Py_ssize_t count, int64_t rows) {
-    struct ArrowSchema *schema = open_schema(count);
-    PyObject *described = schema ? PyCapsule_New(schema, "arrow_schema", drop_schema) : PyErr_NoMemory();
-    struct ArrowArray *array = described ? open_struct(count, rows) : NULL;
-    PyObject *held = array ? PyCapsule_New(array, "arrow_array", drop_array) : described ? PyErr_NoMemory() : NULL;
-    bool done = described && held;
-    for (Py_ssize_t place = 0; done && place < count; place++) {
-        PyObject *item = PySequence_GetItem(names, place);
-        const char *name = item ? PyUnicode_AsUTF8AndSize(item, NULL) : NULL;
-        done = name != NULL;
-        if (done && !(describe_child(schema->children[place], &columns[place], name) &&
-                      fill_child(array->children[place], &columns[place], rows))) {
-            PyErr_NoMemory();
-            done = false;
-        }
-        Py_XDECREF(item);
+/* Make a capsule of memory that holds nothing yet. */
+static PyObject *open_capsule(size_t size, const char *name, PyCapsule_Destructor drop) {
+    void *memory = calloc(1, size);
+    PyObject *capsule = memory ? PyCapsule_New(memory, name, drop) : PyErr_NoMemory();
+    if (!capsule)
+        free(memory);
+    return capsule;
+}
+
+static PyObject *export_column(Column *column, int64_t rows) {
+    PyObject *described = open_capsule(sizeof(struct ArrowSchema), "arrow_schema", drop_schema);
+    PyObject *held = described ? open_capsule(sizeof(struct ArrowArray), "arrow_array", drop_array) : NULL;
+    PyObject *result = NULL;
+    if (held) {
+        bool done = describe_child(PyCapsule_GetPointer(described, "arrow_schema"), column, "") &&
+                    fill_child(PyCapsule_GetPointer(held, "arrow_array"), column, rows);
+        result = done ? PyTuple_Pack(2, described, held) : PyErr_NoMemory();
     }
-    for (Py_ssize_t place = 0; place < count; place++)
-        column_close(&columns[place]); /* what was not handed over */
-    PyObject *result = done ? PyTuple_Pack(2, described, held) : NULL;
     Py_XDECREF(described);
     Py_XDECREF(held);
     return result;
+}
+
+PyObject *export_columns(Column *columns, Py_ssize_t count, int64_t rows) {
+    PyObject *all = PyTuple_New(count);
+    for (Py_ssize_t place = 0; all && place < count; place++) {
+        PyObject *capsules = export_column(&columns[place], rows);
+        if (!capsules || PyTuple_SetItem(all, place, capsules) < 0)
+            Py_CLEAR(all);
+    }
+    for (Py_ssize_t place = 0; place < count; place++)
+        column_close(&columns[place]); /* what was not handed over */
+    return all;
 }

@@ -45,17 +45,22 @@ typedef struct Column {
     };
     uint8_t *valid; /* a bit a value: not null */
     uint8_t *text;  /* TEXT: the bytes of those that are not short */
-    int64_t used;   /* bytes of `text` */
+    int64_t used, text_room, text_most; /* bytes of `text`, for how many there is memory, and how many there may be */
+    bool lost;      /* there was no memory for a text */
     struct Column *inner; /* TEXTS: the text, CHATS: the turns, TURN: its four parts */
     int inner_count;
 } Column;
 
-/* Get memory for `room` values and `bytes` bytes of text, at most 2^31 - 1; false where there is none. */
+/* Get memory for `room` values, and some of `bytes` bytes of text, of which there are at most 2^31 - 1; false where
+ * there is none. */
 bool column_open(Column *column, Kind kind, int64_t room, int64_t bytes);
 void column_close(Column *column);
 
 /* Get memory for one value more in the entries of a list; false where there is none. */
 bool column_grow(Column *column);
+
+/* Get memory for all text that there may be; where there is none, the column cannot be exported any more. */
+bool text_grow(Column *column);
 
 static inline bool is_list(Kind kind) {
     return kind == TEXTS || kind == CHATS;
@@ -77,7 +82,13 @@ static inline void put_null(Column *column, int64_t at) {
     set_bit(column->valid, at, false);
 }
 
-/* Set a text whose bytes are at `column->text + column->used`, or at another place for one that is short. */
+/* Return where a text of at most `length` bytes can be written, for `put_view`; NULL where there is no memory. */
+static inline uint8_t *make_room(Column *column, int64_t length) {
+    bool fits = column->text_room - column->used >= length || text_grow(column);
+    return fits ? column->text + column->used : NULL;
+}
+
+/* Set a text that stands where `make_room` said, or elsewhere if it is short. */
 static inline void put_view(Column *column, int64_t at, const uint8_t *text, int64_t length) {
     View *view = &column->views[at];
     view->length = (int32_t)length;
@@ -94,13 +105,19 @@ static inline void put_view(Column *column, int64_t at, const uint8_t *text, int
 }
 
 static inline void put_text(Column *column, int64_t at, const uint8_t *text, int64_t length) {
-    if (length > SHORT)
-        memcpy(column->text + column->used, text, (size_t)length);
+    if (length > SHORT) {
+        uint8_t *to = make_room(column, length);
+        if (!to) {
+            put_null(column, at);
+            return;
+        }
+        memcpy(to, text, (size_t)length);
+    }
     put_view(column, at, text, length);
 }
 
-/* Make capsules of a struct array with one field a column, each of `rows` values; the memory of the columns goes over,
- * also where this fails, which gives NULL and an exception. */
-PyObject *export_columns(Column *columns, PyObject *names, Py_ssize_t count, int64_t rows);
+/* Make a tuple of capsules, a schema and an array, for each column of `rows` values. Each has memory of its own, so that
+ * whoever keeps one does not keep the others'. All memory goes over, also where this fails: NULL and an exception. */
+PyObject *export_columns(Column *columns, Py_ssize_t count, int64_t rows);
 
 #endif

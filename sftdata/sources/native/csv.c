@@ -141,8 +141,12 @@ static void pass_plain(Signs *signs, Record *record, uint8_t delimiter, Field *f
 }
 
 static void put_doubled(Column *column, int64_t row, Field field) {
-    uint8_t *to = column->text + column->used;
+    uint8_t *to = make_room(column, field.length);
     int64_t length = 0;
+    if (!to) {
+        put_null(column, row);
+        return;
+    }
     for (int64_t at = 0; at < field.length; at++) {
         to[length++] = field.text[at];
         at += field.text[at] == QUOTE;

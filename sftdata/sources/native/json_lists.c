@@ -8,8 +8,8 @@ bool put_string(Cursor *cursor, Column *column, int64_t row) {
         put_text(column, row, text.text, text.length);
         return true;
     }
-    uint8_t *to = column->text + column->used;
-    int64_t length = decode_text(&text, to);
+    uint8_t *to = make_room(column, text.length);
+    int64_t length = to ? decode_text(&text, to) : -1;
     if (length >= 0)
         put_view(column, row, to, length);
     return length >= 0;

@@ -1,6 +1,7 @@
 /* The module sftdata.sources.native._scan: what it takes and gives is said in _scan.pyi. */
 #include "bindings.h"
 #include "csv.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 
@@ -100,14 +101,14 @@ Column *open_columns(Py_ssize_t count, const Kind *kinds, int64_t room, int64_t 
 }
 
 /* What is given back: the capsules and the ragged records, or None where a record is not valid. */
-static PyObject *export_cells(Column *columns, PyObject *names, Py_ssize_t count, bool right, int64_t rows,
+static PyObject *export_cells(Column *columns, Py_ssize_t count, bool right, int64_t rows,
                               const Ragged *ragged, int64_t ragged_count) {
     if (!right) {
         for (Py_ssize_t place = 0; place < count; place++)
             column_close(&columns[place]);
         Py_RETURN_NONE;
     }
-    PyObject *capsules = export_columns(columns, names, count, rows);
+    PyObject *capsules = export_columns(columns, count, rows);
     PyObject *list = capsules ? list_ragged(ragged, ragged_count) : NULL;
     PyObject *result = list ? PyTuple_Pack(2, capsules, list) : NULL;
     Py_XDECREF(capsules);
@@ -115,14 +116,14 @@ static PyObject *export_cells(Column *columns, PyObject *names, Py_ssize_t count
     return result;
 }
 
-static PyObject *parse_buffers(Py_buffer *data, Py_buffer *starts, Py_buffer *ends, Dialect dialect, PyObject *places,
-                               PyObject *names) {
+static PyObject *parse_buffers(Py_buffer *data, Py_buffer *starts, Py_buffer *ends, Dialect dialect,
+                               PyObject *places) {
     int64_t records = starts->len / (Py_ssize_t)sizeof(int64_t), rows, ragged_count;
     Py_ssize_t count = PySequence_Size(places);
     if (count < 0 || !is_long_enough(ends, records, "ends"))
         return NULL;
-    if (!lie_inside(starts->buf, ends->buf, records, data->len) || PySequence_Size(names) != count) {
-        PyErr_SetString(PyExc_ValueError, "records must rise inside of the data, and each place must have a name");
+    if (!lie_inside(starts->buf, ends->buf, records, data->len)) {
+        PyErr_SetString(PyExc_ValueError, "records must rise inside of the data");
         return NULL;
     }
     if (data->len > INT32_MAX)
@@ -137,7 +138,7 @@ static PyObject *parse_buffers(Py_buffer *data, Py_buffer *starts, Py_buffer *en
         right = parse_csv_cells(data->buf, data->len, starts->buf, ends->buf, records, dialect, slots, columns, &rows,
                                 ragged, &ragged_count);
         Py_END_ALLOW_THREADS;
-        result = export_cells(columns, names, count, right, rows, ragged, ragged_count);
+        result = export_cells(columns, count, right, rows, ragged, ragged_count);
     } else if (!PyErr_Occurred()) {
         PyErr_NoMemory();
     }
@@ -154,20 +155,33 @@ static PyObject *parse_cells(PyObject *module, PyObject *arguments) {
     Dialect dialect;
     long long width;
     int quoting;
-    PyObject *places, *names;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*bpLOO", &data, &starts, &ends, &dialect.delimiter, &quoting, &width,
-                          &places, &names))
+    PyObject *places;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*bpLO", &data, &starts, &ends, &dialect.delimiter, &quoting, &width,
+                          &places))
         return NULL;
     dialect.quoting = quoting;
     dialect.width = width;
-    PyObject *result = parse_buffers(&data, &starts, &ends, dialect, places, names);
+    PyObject *result = parse_buffers(&data, &starts, &ends, dialect, places);
     PyBuffer_Release(&data);
     PyBuffer_Release(&starts);
     PyBuffer_Release(&ends);
     return result;
 }
 
+static PyObject *tell_utf8(PyObject *module, PyObject *arguments) {
+    Py_buffer data;
+    bool right;
+    if (!PyArg_ParseTuple(arguments, "y*", &data))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    right = is_utf8(data.buf, (const uint8_t *)data.buf + data.len);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&data);
+    return PyBool_FromLong(right);
+}
+
 static PyMethodDef methods[] = {
+    {"is_utf8", tell_utf8, METH_VARARGS, NULL},
     {"find_records", find_records, METH_VARARGS, NULL},
     {"parse_cells", parse_cells, METH_VARARGS, NULL},
     {"find_lines", find_lines, METH_VARARGS, NULL},

@@ -104,21 +104,6 @@ static bool read_wanted(const Task *task, Kind *kinds, Wanted *wanted) {
     return true;
 }
 
-/* Make capsules of each column alone, so that whoever keeps one does not keep the memory of the others. */
-static PyObject *export_each(Column *columns, PyObject *names, Py_ssize_t count, int64_t rows) {
-    PyObject *all = PyTuple_New(count);
-    for (Py_ssize_t place = 0; all && place < count; place++) {
-        PyObject *name = PyTuple_GetSlice(names, place, place + 1);
-        PyObject *capsules = name ? export_columns(&columns[place], name, 1, rows) : NULL;
-        Py_XDECREF(name);
-        if (!capsules || PyTuple_SetItem(all, place, capsules) < 0)
-            Py_CLEAR(all);
-    }
-    for (Py_ssize_t place = 0; place < count; place++)
-        column_close(&columns[place]); /* what was not handed over */
-    return all;
-}
-
 static PyObject *run_parser(Task *task, int64_t records, Kind *kinds, Wanted *wanted) {
     if (!read_wanted(task, kinds, wanted))
         return NULL;
@@ -130,7 +115,7 @@ static PyObject *run_parser(Task *task, int64_t records, Kind *kinds, Wanted *wa
     rows = parse_json_records(task->data.buf, task->data.len, task->starts.buf, task->ends.buf, records, wanted,
                               columns, (int32_t)task->count, task->odd.buf);
     Py_END_ALLOW_THREADS;
-    PyObject *result = export_each(columns, task->names, task->count, rows);
+    PyObject *result = export_columns(columns, task->count, rows);
     free(columns);
     return result;
 }
