@@ -88,13 +88,31 @@ static inline uint8_t *make_room(Column *column, int64_t length) {
     return fits ? column->text + column->used : NULL;
 }
 
+/* Copy a short text into a view and fill it up with zeros; up to `limit` there are bytes that may be looked at. */
+static inline void copy_short(uint8_t *to, const uint8_t *text, int64_t length, const uint8_t *limit) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (limit - text >= SHORT) { /* copies of a fixed size take no call */
+        uint64_t first;
+        uint32_t last;
+        memcpy(&first, text, 8);
+        memcpy(&last, text + 8, 4);
+        first = length < 8 ? first & ((1ull << 8 * length) - 1) : first;
+        last = length <= 8 ? 0 : length < SHORT ? last & ((1u << 8 * (length - 8)) - 1) : last;
+        memcpy(to, &first, 8);
+        memcpy(to + 8, &last, 4);
+        return;
+    }
+#endif
+    memset(to, 0, SHORT);
+    memcpy(to, text, (size_t)length);
+}
+
 /* Set a text that stands where `make_room` said, or elsewhere if it is short. */
-static inline void put_view(Column *column, int64_t at, const uint8_t *text, int64_t length) {
+static inline void put_view(Column *column, int64_t at, const uint8_t *text, int64_t length, const uint8_t *limit) {
     View *view = &column->views[at];
     view->length = (int32_t)length;
     if (length <= SHORT) {
-        memset(view->text, 0, SHORT);
-        memcpy(view->text, text, (size_t)length);
+        copy_short(view->text, text, length, limit);
     } else {
         memcpy(view->place.prefix, text, 4);
         view->place.buffer = 0;
@@ -104,7 +122,8 @@ static inline void put_view(Column *column, int64_t at, const uint8_t *text, int
     set_bit(column->valid, at, true);
 }
 
-static inline void put_text(Column *column, int64_t at, const uint8_t *text, int64_t length) {
+/* Set a text that stands elsewhere; up to `limit` there are bytes that may be looked at. */
+static inline void put_text(Column *column, int64_t at, const uint8_t *text, int64_t length, const uint8_t *limit) {
     if (length > SHORT) {
         uint8_t *to = make_room(column, length);
         if (!to) {
@@ -113,7 +132,7 @@ static inline void put_text(Column *column, int64_t at, const uint8_t *text, int
         }
         memcpy(to, text, (size_t)length);
     }
-    put_view(column, at, text, length);
+    put_view(column, at, text, length, limit);
 }
 
 /* Make a tuple of capsules, a schema and an array, for each column of `rows` values. Each has memory of its own, so that

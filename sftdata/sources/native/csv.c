@@ -151,16 +151,16 @@ static void put_doubled(Column *column, int64_t row, Field field) {
         to[length++] = field.text[at];
         at += field.text[at] == QUOTE;
     }
-    put_view(column, row, to, length);
+    put_view(column, row, to, length, to + length);
 }
 
-static void put_field(Column *column, int64_t row, Field field) {
+static void put_field(Column *column, int64_t row, Field field, const uint8_t *limit) {
     if (!field.length)
         put_null(column, row);
     else if (field.doubled)
         put_doubled(column, row, field);
     else
-        put_text(column, row, field.text, field.length);
+        put_text(column, row, field.text, field.length, limit);
 }
 
 /* Put the fields of a record into a row; return how many it has, -1 where it is not valid. */
@@ -175,7 +175,7 @@ static int64_t put_record(Signs *signs, Record record, Dialect dialect, const in
             pass_plain(signs, &record, dialect.delimiter, &field);
         }
         if (count <= dialect.width && slots[count - 1] >= 0)
-            put_field(&columns[slots[count - 1]], row, field);
+            put_field(&columns[slots[count - 1]], row, field, signs->data + signs->size);
         if (record.field == record.stop)
             return count;
     }

@@ -46,7 +46,7 @@ static bool put_written(Cursor *cursor, Column *column, int64_t row) {
     else
         right = pass_number(cursor, &number);
     if (right)
-        put_text(column, row, start, cursor->at - start);
+        put_text(column, row, start, cursor->at - start, cursor->limit);
     return right;
 }
 

@@ -5,13 +5,13 @@ bool put_string(Cursor *cursor, Column *column, int64_t row) {
     if (!pass_text(cursor, &text))
         return false;
     if (!text.escaped) {
-        put_text(column, row, text.text, text.length);
+        put_text(column, row, text.text, text.length, cursor->limit);
         return true;
     }
     uint8_t *to = make_room(column, text.length);
     int64_t length = to ? decode_text(&text, to) : -1;
     if (length >= 0)
-        put_view(column, row, to, length);
+        put_view(column, row, to, length, to + length);
     return length >= 0;
 }
 
@@ -32,9 +32,10 @@ static bool rename_role(const Turns *turns, Column *column, int64_t row) {
         const Role *role = &turns->roles[place];
         if (!is_name(role->theirs, text, view->length))
             continue;
-        if (role->ours.text)
-            put_text(column, row, role->ours.text, role->ours.length);
-        return role->ours.text;
+        const Name *ours = &role->ours;
+        if (ours->text)
+            put_text(column, row, ours->text, ours->length, ours->text + ours->length);
+        return ours->text;
     }
     return true;
 }
