@@ -16,6 +16,8 @@ export HF_HUB_OFFLINE = 1
 export SFTDATA_ASSETS = $(ASSETS)
 # Threads of torch that spin while they wait slow each other down where other programs run too.
 export OMP_WAIT_POLICY = PASSIVE
+# The tests start the command hundreds of times, and without its bytecode each start would compile it anew.
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test lint docs package bench models clean
