@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdata.column import Column
-from sftdata.sources import native
 from sftdata.sources.csv_cells import parse_cells
 from sftdata.sources.csv_windows import Window
 from sftdata.sources.csv_windows import read as read
@@ -41,7 +40,7 @@ def parse(window: Window, columns: Mapping[str, Column], source: str) -> Parsed:
     faults += [fault._replace(position=positions[fault.position]) for fault in misfits]
     if not faults:
         return Parsed(frame, range(len(window)), [])
-    return drop_faulty(frame, list(positions), faults)
+    return drop_faulty(frame, positions, faults)
 
 
 def original(window: Window, position: int) -> Any:
@@ -71,8 +70,8 @@ def _require(header: tuple[str, ...], columns: Mapping[str, Column], source: str
 
 def _find_bad_bytes(window: Window) -> list[Fault]:
     """Find valid records that hold a NUL or bytes that do not decode, or begin with a byte order mark."""
-    nuls = dict.fromkeys(position for position, _ in _find(b"\0", window))
-    faults = [_describe(window, position, "csv:nul_byte", "a NUL byte", _has_nul) for position in nuls]
+    nuls = _find(b"\0", window)
+    faults = [_describe(window, position, "csv:nul_byte", "a NUL byte", _has_nul) for position, _ in nuls]
     if window.data.isascii():
         return faults
     undecoded, name = f"bytes that are not {window.dialect.encoding}", f"encoding:{window.dialect.encoding}"
@@ -86,17 +85,24 @@ _MARK = "\ufeff".encode()
 
 
 def _find(sign: bytes, window: Window) -> Iterator[tuple[int, int]]:
-    """Yield where bytes stand in valid records: the position of the record, and the place in the data."""
-    records, at = window.records, window.data.find(sign)
+    """Yield of each valid record that holds some bytes its position, and where in the data they stand first in it.
+
+    It goes on behind the record, whatever that holds: a damaged file may have nothing but NULs for megabytes.
+    """
+    starts, ends, at = window.records.starts, window.records.ends, window.data.find(sign)
     while at >= 0:
-        position = bisect_right(records.starts, at) - 1
-        if position >= 0 and at < records.ends[position] and position not in records.broken:
-            yield position, at
-        at = window.data.find(sign, at + 1)
+        following = bisect_right(starts, at)
+        position = following - 1
+        if following and at < ends[position]:
+            if position not in window.records.broken:
+                yield position, at
+            at = window.data.find(sign, ends[position])
+        else:  # between two records
+            at = window.data.find(sign, starts[following]) if following < len(starts) else -1
 
 
 def _find_undecodable(window: Window) -> list[int]:
-    if decodes(window.data) if native.scan is None else native.scan.is_utf8(window.data):
+    if decodes(window.data):
         return []
     pieces = enumerate(zip(window.records.starts, window.records.ends, strict=True))
     wrong = (position for position, (start, end) in pieces if not decodes(window.data[start:end]))

@@ -8,6 +8,7 @@ import polars as pl
 
 from sftdata.column import Column
 from sftdata.errors import SourceError
+from sftdata.sources import native
 from sftdata.sources.turns import Misfit, show
 from sftdata.sources.values import IN_JSON, WANTED, make_series, parse_cell, split_column
 
@@ -44,6 +45,8 @@ class Parsed:
 
 def decodes(content: bytes | bytearray) -> bool:
     """Tell whether bytes are UTF-8."""
+    if native.scan is not None:  # which lets other threads work meanwhile
+        return bool(native.scan.is_utf8(content))
     try:
         content.decode()
     except UnicodeDecodeError:

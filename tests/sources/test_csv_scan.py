@@ -13,6 +13,7 @@ from strategies import quick
 
 from sftdata.column import Column
 from sftdata.settings.sources import SourceSettings
+from sftdata.sources import csv as source_csv
 from sftdata.sources import csv_cells, csv_records, csv_scan, csv_windows, parsing, read_chunks
 from sftdata.sources.source import Source
 
@@ -233,3 +234,14 @@ def test_plain_files_need_no_other_reader_than_the_compiled_one(tmp_path, monkey
         return
     verdicts = [("1", 'x, "y"', None), (None, "2", None), {"csv:field_count"}, ("4\n", None, None)]
     assert [row.verdict for row in read(tmp_path / "x.csv", content)] == verdicts
+
+
+def test_a_damaged_record_of_nothing_but_nuls_is_looked_at_once(tmp_path, monkeypatch):
+    seen: list[int] = []
+    find = source_csv._find
+    monkeypatch.setattr(source_csv, "_find", lambda *given: (seen.append(hit[1]) or hit for hit in find(*given)))
+    content = b"a,b\n1,2\n" + b"\0" * 10_000 + b",\0\n" + b"3,4\n"
+    found = read(tmp_path / "x.csv", content)
+    assert found == judge(content)
+    assert [row.verdict for row in found] == [("1", "2", None), {"csv:nul_byte"}, ("3", "4", None)]
+    assert len(seen) == 1

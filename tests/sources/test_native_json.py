@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from json_cases import SHAREGPT, block_of, dump, fields, fitting, one_by_one, outcomes, records
+from json_cases import FLAT, SHAREGPT, block_of, dump, fields, fitting, one_by_one, outcomes, records
 from strategies import conversations, json_values, quick, texts
 
 from sftdata.column import Column
@@ -19,14 +19,7 @@ from sftdata.sources import jsonl, native
 from sftdata.sources.json_block import Block
 from sftdata.sources.json_compiled import parse_compiled
 
-PLAIN = {
-    "text": Column(nullable=True),
-    "label": Column(nullable=True, coerce=True),
-    "n": Column(dtype="int", nullable=True),
-    "f": Column(dtype="float", nullable=True),
-    "b": Column(dtype="bool", nullable=True),
-    "l": Column(dtype="list[str]", nullable=True),
-}
+PLAIN = {name: FLAT[name] for name in ("text", "label", "n", "f", "b", "l")}
 CHATS = {
     "m": Column(dtype="messages", nullable=True),
     "text": Column(),

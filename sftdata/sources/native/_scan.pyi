@@ -27,7 +27,7 @@ def find_records(
 ) -> tuple[int, int, int] | None:
     """Find the records that end within `limit` bytes, in a file whose lines end with a line feed.
 
-    The last three arguments are arrays of `most` int64, which are filled as in `csv_scan.Records`. `final` says that
+    The last three arguments are arrays of `most` int64, which are filled as in `csv_records.Records`. `final` says that
     nothing follows after `limit` bytes.
 
     Returns:

@@ -12,6 +12,9 @@ bool lie_inside(const int64_t *starts, const int64_t *ends, int64_t count, int64
 /* Open columns of the kinds, TEXT where NULL; NULL and an exception where there is no memory. */
 Column *open_columns(Py_ssize_t count, const Kind *kinds, int64_t room, int64_t bytes);
 
+/* Free columns, with what was not handed over of their memory. */
+void close_columns(Column *columns, Py_ssize_t count);
+
 PyObject *find_lines(PyObject *module, PyObject *arguments);
 PyObject *parse_json(PyObject *module, PyObject *arguments);
 

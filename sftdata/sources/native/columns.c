@@ -263,7 +263,5 @@ PyObject *export_columns(Column *columns, Py_ssize_t count, int64_t rows) {
         if (!capsules || PyTuple_SetItem(all, place, capsules) < 0)
             Py_CLEAR(all);
     }
-    for (Py_ssize_t place = 0; place < count; place++)
-        column_close(&columns[place]); /* what was not handed over */
     return all;
 }

@@ -136,7 +136,7 @@ static inline void put_text(Column *column, int64_t at, const uint8_t *text, int
 }
 
 /* Make a tuple of capsules, a schema and an array, for each column of `rows` values. Each has memory of its own, so that
- * whoever keeps one does not keep the others'. All memory goes over, also where this fails: NULL and an exception. */
+ * whoever keeps one does not keep the others'. NULL and an exception where that fails. Close the columns in any case. */
 PyObject *export_columns(Column *columns, Py_ssize_t count, int64_t rows);
 
 #endif

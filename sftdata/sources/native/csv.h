@@ -14,7 +14,7 @@ typedef struct {
     int64_t count, end, breaks;
 } Found;
 
-/* As `csv_scan.find_records` where nothing looks wrong: fill `starts`, `ends` and `lines` with `most` records at most.
+/* As `csv_scan.find_records` does where nothing looks wrong: fill `starts`, `ends` and `lines` with `most` records at most.
  *
  * Returns false where something looks wrong, or no line is whole. `final`: nothing follows after `size` bytes. */
 bool find_csv_records(const uint8_t *data, int64_t size, bool final, int64_t most, Dialect dialect, int64_t *starts,

@@ -94,20 +94,21 @@ Column *open_columns(Py_ssize_t count, const Kind *kinds, int64_t room, int64_t 
         got = column_open(&columns[place], kinds ? kinds[place] : TEXT, room, bytes);
     if (got)
         return columns;
+    close_columns(columns, count);
+    return (Column *)PyErr_NoMemory();
+}
+
+void close_columns(Column *columns, Py_ssize_t count) {
     for (Py_ssize_t place = 0; columns && place < count; place++)
         column_close(&columns[place]);
     free(columns);
-    return (Column *)PyErr_NoMemory();
 }
 
 /* What is given back: the capsules and the ragged records, or None where a record is not valid. */
 static PyObject *export_cells(Column *columns, Py_ssize_t count, bool right, int64_t rows,
                               const Ragged *ragged, int64_t ragged_count) {
-    if (!right) {
-        for (Py_ssize_t place = 0; place < count; place++)
-            column_close(&columns[place]);
+    if (!right)
         Py_RETURN_NONE;
-    }
     PyObject *capsules = export_columns(columns, count, rows);
     PyObject *list = capsules ? list_ragged(ragged, ragged_count) : NULL;
     PyObject *result = list ? PyTuple_Pack(2, capsules, list) : NULL;
@@ -142,10 +143,8 @@ static PyObject *parse_buffers(Py_buffer *data, Py_buffer *starts, Py_buffer *en
     } else if (!PyErr_Occurred()) {
         PyErr_NoMemory();
     }
-    for (Py_ssize_t place = 0; columns && place < count; place++)
-        column_close(&columns[place]);
+    close_columns(columns, count);
     free(slots);
-    free(columns);
     free(ragged);
     return result;
 }

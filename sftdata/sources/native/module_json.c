@@ -116,7 +116,7 @@ static PyObject *run_parser(Task *task, int64_t records, Kind *kinds, Wanted *wa
                               columns, (int32_t)task->count, task->odd.buf);
     Py_END_ALLOW_THREADS;
     PyObject *result = export_columns(columns, task->count, rows);
-    free(columns);
+    close_columns(columns, task->count);
     return result;
 }
 
