@@ -6,6 +6,7 @@ Cleaning and augmentation are imported where they are used, for most recipes wan
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -130,10 +131,12 @@ def spill_chunks(
 
 
 def _spill_chunk(chunk: Chunk, first: FirstPass) -> tuple[Screened, Spilled, Report]:
-    checked, bad, invalid = check_chunk(chunk, first.schema)
-    rows, lost, report = _change(_to_rows(drop_rows(checked, bad), chunk, first), first)
-    rejected = pl.concat([invalid, *lost]).sort("record", maintain_order=True)
-    screened = describe_screened(chunk, rejected, make_keys(checked, rejected, first.schema.uniques))
+    checked = check_chunk(chunk, first.schema)
+    named = checked.named(chunk)
+    rows, lost, report = _change(_to_rows(drop_rows(named, checked.bad), chunk, first), first)
+    rejected = [*checked.rejected, *(row for frame in lost for row in frame.iter_rows(named=True))]
+    rejected.sort(key=itemgetter("record"))
+    screened = describe_screened(chunk, rejected, make_keys(named, rejected, first.schema.uniques))
     return screened, _write_chunk(rows, chunk, first), report
 
 

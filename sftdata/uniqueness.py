@@ -5,9 +5,9 @@ row until then and 24 at the end, however long the values are. By pandera's rule
 the first as well, and a null equals a null.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -42,16 +42,24 @@ class Keys:
     hashes: "dict[str, Hashes]"
 
 
-def make_keys(rows: pl.DataFrame, rejected: pl.DataFrame, uniques: Mapping[str, Sequence[str]]) -> Keys | None:
-    """Hash the rows of a chunk, which have `@record` and the columns of the constraints; None without constraints."""
+def make_keys(
+    rows: pl.DataFrame, rejected: Iterable[Mapping[str, Any]], uniques: Mapping[str, Sequence[str]]
+) -> Keys | None:
+    """Hash the rows of a chunk, which have `@record` and the columns of the constraints; None without constraints.
+
+    `rejected` are those that are rejected for another reason; each has its `record`.
+    """
     if not uniques:
         return None
+    import numpy as np
+
     from sftdata.unique_hashes import hash_rows
 
     records = rows["@record"].to_numpy()
     whole = range(int(records[0]), int(records[-1]) + 1) if len(records) else range(0)
     hashes = {why: hash_rows(rows, names) for why, names in uniques.items()}
-    return Keys(whole if len(whole) == len(records) else records, rejected["record"].to_numpy(), hashes)
+    already = np.array([row["record"] for row in rejected], np.int64)
+    return Keys(whole if len(whole) == len(records) else records, already, hashes)
 
 
 @dataclass

@@ -151,7 +151,7 @@ class Judged:
             bad = rejected["record"] - 1
             return frame.drop_rows(self.frame, self.sources[0].frame, bad)
         lost = rejected.select(pl.col("source").alias("@source"), pl.col("record").alias("@record"))
-        parts = [check_chunk(chunk, self.schema)[0] for chunk in all_chunks(self.sources)]
+        parts = [check_chunk(chunk, self.schema).named(chunk) for chunk in all_chunks(self.sources)]
         kept = pl.concat(parts).join(lost, on=["@source", "@record"], how="anti", maintain_order="left")
         return kept.drop([name for name in RAW_PROVENANCE if name in kept.columns])
 

@@ -80,7 +80,7 @@ def test_the_verdict_is_panderas_own_with_every_reason(name, data):
         for record, reasons in result.rejected.select("record", "reasons").iter_rows():
             found[record - 1] |= set(reasons)
         assert set(result.kept["@record"]) | set(result.rejected["record"]) == set(chunk["@record"])
-        uniqueness.add("file", make_keys(chunk, result.rejected, schema.uniques))
+        uniqueness.add("file", make_keys(chunk, result.rejected.to_dicts(), schema.uniques))
     for record, reason in uniqueness.find_repeated().select("record", "reason").iter_rows():
         found[record - 1].add(reason)
     assert found == pandera_alone(in_panderas_dtypes(rows, schema.judge), schema.to_pandera())

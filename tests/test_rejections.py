@@ -123,7 +123,7 @@ def test_rows_that_share_a_value_are_told_with_what_and_where(tmp_path, monkeypa
             parsed = chunk.parse(SCHEMA.columns)
             records = pl.Series([chunk.first_record + at for at in parsed.positions], dtype=pl.Int64)
             rows = parsed.frame.with_columns(records.alias("@record"), pl.lit(source.name).alias("@source"))
-            keeper.add(source.name, make_keys(rows, validate_rows(rows, SCHEMA).rejected, SCHEMA.uniques))
+            keeper.add(source.name, make_keys(rows, validate_rows(rows, SCHEMA).rejected.to_dicts(), SCHEMA.uniques))
     repeated = keeper.find_repeated()
     late = list(describe_repeated(sources, SCHEMA, repeated))
     assert [(r["source"], r["record"], r["reasons"]) for r in late] == [

@@ -13,7 +13,6 @@ from judging import pandera_alone
 from strategies import quick
 
 from sftdata import unique_hashes
-from sftdata.records import no_rejections
 from sftdata.schema import Schema
 from sftdata.stages.validation import validate_rows
 from sftdata.uniqueness import REPEATED, Keys, Uniqueness, make_keys
@@ -54,9 +53,9 @@ def judge(chunks, schema=SCHEMA):
     """Return the reasons of each row by (source, record), and what uniqueness found."""
     found, keeper = {}, Uniqueness()
     for source, rows in chunks:
-        rejected = validate_rows(rows, schema).rejected
-        for record, reasons in rejected.select("record", "reasons").iter_rows():
-            found[source, record] = set(reasons)
+        rejected = validate_rows(rows, schema).rejected.to_dicts()
+        for row in rejected:
+            found[source, row["record"]] = set(row["reasons"])
         keys = make_keys(rows, rejected, schema.uniques)
         keeper.add(source, pickle.loads(pickle.dumps(keys)))  # noqa: S301  # as a worker process sends it
     repeated = keeper.find_repeated()
@@ -103,20 +102,20 @@ def test_rows_that_are_left_out_of_a_chunk_keep_the_numbers_of_the_others():
     rows = make_rows(
         [{"id": value, "number": n, "score": n, "seen": None, "any": "1"} for n, value in enumerate("abcab")]
     )
-    whole = make_keys(rows, no_rejections(), SCHEMA.uniques)
+    whole = make_keys(rows, [], SCHEMA.uniques)
     assert whole.records == range(1, 6)
     keeper = Uniqueness()
-    keeper.add("file", make_keys(rows.filter(pl.col("@record") != 2), no_rejections(), SCHEMA.uniques))
+    keeper.add("file", make_keys(rows.filter(pl.col("@record") != 2), [], SCHEMA.uniques))
     assert keeper.find_repeated()["record"].to_list() == [1, 4]
 
 
 def test_nothing_is_remembered_without_a_constraint():
     rows = make_rows([])
-    assert make_keys(rows, no_rejections(), {}) is None
+    assert make_keys(rows, [], {}) is None
     keeper = Uniqueness()
     keeper.add("file", None)
     assert keeper.find_repeated().equals(pl.DataFrame(schema=REPEATED))
-    keeper.add("file", make_keys(rows, no_rejections(), SCHEMA.uniques))
+    keeper.add("file", make_keys(rows, [], SCHEMA.uniques))
     assert keeper.find_repeated().equals(pl.DataFrame(schema=REPEATED))
 
 
@@ -167,7 +166,7 @@ def test_hashes_are_the_same_in_every_process():
 
 def test_a_row_takes_sixteen_bytes_and_no_more():
     rows = make_rows([{"id": "x" * 100, "number": n, "score": n, "seen": None, "any": "1"} for n in range(1000)])
-    keys = make_keys(rows, no_rejections(), {"id:unique": ["id"]})
+    keys = make_keys(rows, [], {"id:unique": ["id"]})
     assert len(pickle.dumps(keys)) < 17_000
     assert isinstance(keys, Keys)
 

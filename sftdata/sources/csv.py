@@ -70,6 +70,8 @@ def _require(header: tuple[str, ...], columns: Mapping[str, Column], source: str
 
 def _find_bad_bytes(window: Window) -> list[Fault]:
     """Find valid records that hold a NUL or bytes that do not decode, or begin with a byte order mark."""
+    if window.records.plain:
+        return []
     nuls = _find(b"\0", window)
     faults = [_describe(window, position, "csv:nul_byte", "a NUL byte", _has_nul) for position, _ in nuls]
     if window.data.isascii():

@@ -25,6 +25,7 @@ class Records(NamedTuple):
         end: where the next record begins; 0 where more of the file must be known to tell.
         breaks: how many line breaks stand before `end`.
         doomed: how far after `end` a quote that was opened before is known to make no record.
+        plain: whether all of it is known to be ASCII without NUL.
     """
 
     starts: "Offsets"
@@ -34,6 +35,7 @@ class Records(NamedTuple):
     end: int
     breaks: int
     doomed: int = 0
+    plain: bool = False
 
 
 def find_records(block: Block, limit: int, most: int, dialect: Dialect, doomed: int = 0) -> Records:
@@ -51,7 +53,7 @@ def find_compiled(block: Block, limit: int, most: int, dialect: Dialect) -> Reco
     if native.scan is None or dialect.comment or dialect.newline != b"\n":
         return None
     size = min(limit, len(block.data))
-    places = [array("q", bytes(8 * most)) for _ in range(3)]
+    starts, ends, lines = (array("q", [0]) * most for _ in range(3))
     found = native.scan.find_records(
         block.data,
         size,
@@ -60,10 +62,13 @@ def find_compiled(block: Block, limit: int, most: int, dialect: Dialect) -> Reco
         ord(dialect.delimiter),
         dialect.quoting,
         len(dialect.header or ()),
-        *places,
+        starts,
+        ends,
+        lines,
     )
     if found is None:
         return None
-    count, end, breaks = found
-    starts, ends, lines = (place[:count] for place in places)
-    return Records(starts, ends, lines, {}, end, breaks)
+    count, end, breaks, plain = found
+    for places in (starts, ends, lines):
+        del places[count:]  # in place, for fresh memory costs page faults
+    return Records(starts, ends, lines, {}, end, breaks, plain=plain)

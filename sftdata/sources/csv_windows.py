@@ -13,6 +13,7 @@ from sftdata.sources.csv_records import Records, find_records
 from sftdata.sources.dialect import SAMPLE, Dialect, find_dialect
 from sftdata.sources.encodings import open_text
 from sftdata.sources.source import Slice, Source
+from sftdata.sources.spares import Spares
 
 WINDOW = 8 * 2**20
 """Most bytes that are looked at together."""
@@ -52,13 +53,14 @@ class _Ahead:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = cast("BufferedIOBase", file)  # which fills what it is given, up to the end of the file
+        self._spares = Spares()
         self.block = Block(bytearray(), final=False)
 
     def hold(self, size: int) -> Block:
         """Read on until there are `size` bytes, if the file has them."""
         data, final = self.block
         if not final and len(data) < size:
-            longer = bytearray(size)
+            longer = self._spares.give(size)
             longer[: len(data)] = data
             filled = len(data) + self._file.readinto(memoryview(longer)[len(data) :])
             del longer[filled:]
@@ -74,6 +76,8 @@ class _Ahead:
             return taken
         self.block = Block(data[count:], final)
         del data[count:]
+        if count <= WINDOW:
+            self._spares.remember(data)
         return data
 
 

@@ -91,15 +91,16 @@ def cast_text(frame: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[pl.Da
     Faulty rows stay in the frame, with null in the place of the value.
     """
     faults: list[Fault] = []
+    series = {before.name: before for before in frame}
     for name, column in columns.items():
-        before = frame[name]
+        before = series[name]
         if before.dtype == column.polars_dtype and column.dtype != "json":
             continue
-        after = cast_column(before, column)
-        lost = (before.is_not_null() & after.is_null()).arg_true()
-        faults += [misfit(row, name, before[row], column) for row in lost]
-        frame = frame.with_columns(after)
-    return frame, faults
+        series[name] = after = cast_column(before, column)
+        if after.null_count() > before.null_count():
+            lost = (before.is_not_null() & after.is_null()).arg_true()
+            faults += [misfit(row, name, before[row], column) for row in lost]
+    return pl.DataFrame(list(series.values())), faults
 
 
 def misfit(row: int, name: str, value: Any, column: Column) -> Fault:

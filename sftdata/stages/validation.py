@@ -6,7 +6,8 @@ Python, a check of one's own or those of a whole pandera schema, is run by pande
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from operator import and_
 from typing import Any
 
 import polars as pl
@@ -23,38 +24,50 @@ PIECES = 16
 """In how many pieces rows are cut, at most, to find those on which a rule raises."""
 
 
+Failures = dict[int, list[tuple[str, str]]]
+"""Of each row that breaks the schema, by its position, the reasons and details in the order of the rules."""
+
+
 def validate_rows(rows: pl.DataFrame, schema: Schema) -> StageResult:
     """Reject each row that breaks the schema, with every reason: `column:check`, and the value as detail.
-
-    Arguments and errors are those of `find_invalid`.
-    """
-    bad, rejected = find_invalid(rows, schema)
-    return StageResult(drop_rows(rows, bad), rejected)
-
-
-def find_invalid(rows: pl.DataFrame, schema: Schema) -> tuple[list[int], pl.DataFrame]:
-    """Find the rows that break the schema.
-
-    Uniqueness is not judged here, for a chunk cannot tell.
 
     Args:
         rows: `@source`, `@record` and the schema's columns, in the schema's dtypes.
         schema: what must hold.
 
-    Returns:
-        Their positions, rising, and why they are rejected, with the columns of `REJECTED`.
+    Raises:
+        SchemaError: when a check of one's own does not give one boolean for each row.
+    """
+    failures = find_failures(rows, schema)
+    if not failures:
+        return StageResult(rows, no_rejections())
+    bad = list(failures)
+    reasons, details = zip(*map(sum_up, failures.values()), strict=True)
+    return StageResult(drop_rows(rows, bad), reject(rows[bad].select(_PROVENANCE), STAGE, reasons, details))
+
+
+def find_failures(rows: pl.DataFrame, schema: Schema) -> Failures:
+    """Find the rows that break the schema, and say why; their positions rise.
+
+    Uniqueness is not judged here, for a chunk cannot tell.
+
+    Args:
+        rows: the schema's columns, in the schema's dtypes, and any others.
+        schema: what must hold.
 
     Raises:
         SchemaError: when a check of one's own does not give one boolean for each row.
     """
-    judged = rows.select_seq(schema.columns.keys())
-    failures = _judge_by_pandera(judged, schema) if schema.judge else _find_failures(judged, schema.rules, schema.name)
-    if not failures:
-        return [], no_rejections()
-    bad = sorted(failures)
-    reasons = [list(dict.fromkeys(reason for reason, _ in failures[row])) for row in bad]
-    details = ["; ".join(detail for _, detail in failures[row]) for row in bad]
-    return bad, reject(rows[bad].select(_PROVENANCE), STAGE, reasons, details)
+    judged = pl.DataFrame([rows[name] for name in schema.columns])  # a selection runs a query, ten times as long
+    if schema.judge:
+        return dict(sorted(_judge_by_pandera(judged, schema).items()))
+    return _find_failures(judged, schema.rules, schema.name)
+
+
+def sum_up(failures: list[tuple[str, str]]) -> tuple[list[str], str]:
+    """Return each reason of a row once, and its details in one text."""
+    reasons = dict.fromkeys(reason for reason, _ in failures)
+    return list(reasons), "; ".join(detail for _, detail in failures)
 
 
 def drop_rows(rows: pl.DataFrame, bad: list[int]) -> pl.DataFrame:
@@ -63,8 +76,6 @@ def drop_rows(rows: pl.DataFrame, bad: list[int]) -> pl.DataFrame:
 
 
 _PROVENANCE = [pl.col(raw).alias(name) for raw, name in RAW_PROVENANCE.items() if name != "row_id"]
-
-Failures = dict[int, list[tuple[str, str]]]
 
 
 def _judge_by_pandera(rows: pl.DataFrame, schema: Schema) -> Failures:
@@ -84,14 +95,16 @@ def _find_failures(rows: pl.DataFrame, rules: list[Rule], schema: str) -> Failur
     if not len(rows) or not rules:
         return {}
     verdicts, raised = _judge(rows, rules, schema)
-    bad = (~verdicts.select_seq(pl.all_horizontal(pl.all())).to_series()).arg_true()
-    found = _Values(rows[bad])
-    failures: Failures = {}
-    for number, (row, of_row) in enumerate(zip(bad, verdicts[bad].iter_rows(), strict=True)):
-        broken = [(place, rule) for place, (rule, good) in enumerate(zip(rules, of_row, strict=True)) if not good]
-        failures[row] = [
-            (rule.reason, raised.get((place, row)) or _describe(rule, found, number)) for place, rule in broken
-        ]
+    failing = {place: verdict for place, verdict in enumerate(verdicts) if not verdict.all()}
+    if not failing:
+        return {}
+    bad = (~reduce(and_, failing.values())).arg_true()
+    found, failures = _Values(rows[bad]), {row: list[tuple[str, str]]() for row in bad.to_list()}
+    for place, verdict in failing.items():
+        for number, (row, good) in enumerate(zip(failures, verdict[bad].to_list(), strict=True)):
+            if not good:
+                detail = raised.get((place, row)) or _describe(rules[place], found, number)
+                failures[row].append((rules[place].reason, detail))
     return failures
 
 
@@ -203,12 +216,12 @@ def _describe(rule: Rule, found: _Values, row: int) -> str:
 
 def _explain(rule: Rule, found: _Values, row: int) -> str | None:
     """Say which turn, entry or tag of a list is wrong, where one of our own checks says that one is."""
-    if rule.expression is None or rule.column is None or not found.rows[rule.column].dtype.is_nested():
+    if rule.expression is None or rule.column is None or not isinstance(value := found[rule.column][row], list | dict):
         return None
     from sftdata.faults import explain
 
     check = rule.reason.removeprefix(f"{rule.column}:")
-    return explain(check, found[rule.column][row], rule.arguments, lambda name: found[name][row])
+    return explain(check, value, rule.arguments, lambda name: found[name][row])
 
 
 def _show(value: Any) -> str:

@@ -24,15 +24,15 @@ def find_records(
     ends: Any,
     lines: Any,
     /,
-) -> tuple[int, int, int] | None:
+) -> tuple[int, int, int, bool] | None:
     """Find the records that end within `limit` bytes, in a file whose lines end with a line feed.
 
     The last three arguments are arrays of `most` int64, which are filled as in `csv_records.Records`. `final` says that
     nothing follows after `limit` bytes.
 
     Returns:
-        How many records there are, where they end, and how many line breaks stand before that; None where something
-        looks wrong, or no line is whole.
+        How many records there are, where they end, how many line breaks stand before that, and whether all is known to
+        be ASCII without NUL; None where something looks wrong, or no line is whole.
     """
 
 def parse_cells(

@@ -76,6 +76,7 @@ bool find_csv_records(const uint8_t *data, int64_t size, bool final, int64_t mos
         if (!empty)
             last = *found;
     }
+    found->plain = !signs.strange;
     return found->end > 0;
 }
 

@@ -12,6 +12,7 @@ typedef struct {
 
 typedef struct {
     int64_t count, end, breaks;
+    bool plain; /* whether all of it is ASCII without NUL; false may be said of records that are */
 } Found;
 
 /* As `csv_scan.find_records` does where nothing looks wrong: fill `starts`, `ends` and `lines` with `most` records at most.

@@ -41,7 +41,8 @@ static PyObject *find_records(PyObject *module, PyObject *arguments) {
         return NULL;
     if (!right)
         Py_RETURN_NONE;
-    return Py_BuildValue("LLL", (long long)found.count, (long long)found.end, (long long)found.breaks);
+    PyObject *plain = found.plain ? Py_True : Py_False;
+    return Py_BuildValue("LLLO", (long long)found.count, (long long)found.end, (long long)found.breaks, plain);
 }
 
 bool lie_inside(const int64_t *starts, const int64_t *ends, int64_t count, int64_t size) {
