@@ -5,6 +5,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from enum import Enum, auto
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,8 +43,7 @@ def map_chunks(
         yield from map(function, items)
         return
     if workers == 1:
-        with ThreadPoolExecutor(threads) as pool:
-            yield from _in_order(lambda item: pool.submit(function, item), items, threads + 1, _cancel)
+        yield from _map_in_threads(function, items, threads)
         return
     from concurrent.futures.process import BrokenProcessPool  # here, for one process does without multiprocessing
 
@@ -51,6 +51,34 @@ def map_chunks(
         yield from _map_in_processes(function, items, workers)
     except BrokenProcessPool:
         raise SftdataError("a worker process died, most likely for lack of memory; use fewer workers") from None
+
+
+def _map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """Take items in a thread of its own, always the same, so that whoever is given the results does not hold it up."""
+
+    def take() -> Iterator["Future[Item | _End]"]:
+        while True:
+            yield reader.submit(next, iterator, _End.END)
+
+    def work(taken: "Future[Item | _End]") -> Result | _End:
+        item = taken.result()
+        return item if isinstance(item, _End) else function(item)
+
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as pool:
+        try:
+            for result in _in_order(lambda taken: pool.submit(work, taken), take(), threads + 1, _cancel):
+                if isinstance(result, _End):
+                    return
+                yield result
+        finally:
+            reader.submit(getattr(iterator, "close", bool))  # where it was begun, for some readers insist on that
+
+
+class _End(Enum):
+    """What comes after the last item."""
+
+    END = auto()
 
 
 def _map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:

@@ -1,6 +1,8 @@
 import os
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
+from threading import enumerate as enumerate_threads
+from threading import get_ident
 
 import pytest
 from engine_functions import die, fail, process, square
@@ -8,18 +10,19 @@ from engine_functions import die, fail, process, square
 from sftdata.engine import map_chunks
 from sftdata.errors import RecipeError, SftdataError, TooManyRejected
 
-WORKERS = [1, 2, 3]
+HOW = [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1)]
+"""Numbers of workers and of threads."""
 
 
-@pytest.mark.parametrize("workers", WORKERS)
-def test_results_come_in_the_order_of_the_items(workers):
-    assert list(map_chunks(square, range(25), workers)) == [number * number for number in range(25)]
-    assert list(map_chunks(square, [], workers)) == []
-    assert list(map_chunks(square, iter([4]), workers)) == [16]
+@pytest.mark.parametrize("how", HOW)
+def test_results_come_in_the_order_of_the_items(how):
+    assert list(map_chunks(square, range(25), *how)) == [number * number for number in range(25)]
+    assert list(map_chunks(square, [], *how)) == []
+    assert list(map_chunks(square, iter([4]), *how)) == [16]
 
 
-@pytest.mark.parametrize("workers", WORKERS)
-def test_endless_items_are_taken_as_needed_never_far_ahead(workers):
+@pytest.mark.parametrize("how", HOW)
+def test_endless_items_are_taken_as_needed_never_far_ahead(how):
     taken = 0
 
     def items():
@@ -29,19 +32,19 @@ def test_endless_items_are_taken_as_needed_never_far_ahead(workers):
             yield number
 
     ahead = []
-    results = map_chunks(square, items(), workers)
+    results = map_chunks(square, items(), *how)
     assert taken == 0
     for given, result in enumerate(islice(results, 12), start=1):
         assert result == given * given
         ahead.append(taken - given + 1)
     results.close()
-    assert 1 <= max(ahead) <= 2 * workers
+    assert 1 <= max(ahead) <= (2 * how[0] if how[1] == 1 else how[1] + 1)
 
 
-@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize(("bad", "error"), [(3, RecipeError), (5, TooManyRejected), (7, ValueError)])
-def test_an_error_of_the_function_comes_out_whole_after_the_results_before_it(workers, bad, error):
-    results = map_chunks(fail, [1, 2, bad, *range(10, 40)], workers)
+def test_an_error_of_the_function_comes_out_whole_after_the_results_before_it(how, bad, error):
+    results = map_chunks(fail, [1, 2, bad, *range(10, 40)], *how)
     assert [next(results), next(results)] == [1, 2]
     with pytest.raises(error) as caught:
         next(results)
@@ -51,14 +54,39 @@ def test_an_error_of_the_function_comes_out_whole_after_the_results_before_it(wo
     assert getattr(caught.value, "faults", None) == getattr(alone.value, "faults", None)
 
 
-@pytest.mark.parametrize("workers", WORKERS)
-def test_an_error_of_the_items_comes_out(workers):
+@pytest.mark.parametrize("how", HOW)
+def test_an_error_of_the_items_comes_out_after_the_results_before_it(how):
     def items():
         yield from range(4)
         raise OSError("the disk is gone")
 
+    results = map_chunks(square, items(), *how)
+    given = []
     with pytest.raises(OSError, match="the disk is gone"):
-        list(map_chunks(square, items(), workers))
+        given.extend(results)
+    assert given == ([0, 1, 4, 9] if how[0] == 1 else given)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("wanted", [0, 1, 5, 100])
+def test_one_thread_takes_all_items_and_closes_them(threads, wanted):
+    seen = []
+
+    def items():
+        try:
+            for number in range(20):
+                seen.append(get_ident())
+                yield number
+        finally:
+            seen.append(get_ident())
+
+    results = map_chunks(square, items(), 1, threads)
+    assert list(islice(results, wanted)) == [number * number for number in range(min(wanted, 20))]
+    results.close()
+    assert len(set(seen)) == (wanted > 0)
+    assert get_ident() not in seen
+    assert len(seen) == 21 if wanted == 100 else len(seen) <= wanted + threads + 2
+    assert not any(thread.name.startswith("ThreadPool") for thread in enumerate_threads())
 
 
 def test_a_worker_that_is_killed_gives_a_message():

@@ -2,6 +2,8 @@
 
 import sys
 
+from sftdata.sources import native
+
 MOST = 5
 """Buffers that are remembered: those of the slices that one process works on at a time, and the next."""
 
@@ -17,7 +19,8 @@ class Spares:
         for place in range(len(self._given)):
             if _holders(self._given, place) <= _ALONE:
                 return _resize(self._given.pop(place), size)
-        return bytearray(size)
+        make = bytearray if native.scan is None else native.scan.make_buffer
+        return _resize(make(size + size // 4), size)  # so that it need not be moved when a bit more is asked for
 
     def remember(self, buffer: bytearray) -> None:
         """Take note of a buffer that others hold from now on."""

@@ -9,6 +9,9 @@ SOURCES: str
 Capsules = tuple[object, object]
 """A column as the PyCapsule protocol of Arrow hands it over: the schema and the array."""
 
+def make_buffer(size: int, /) -> bytearray:
+    """Return so many bytes, whatever they are, in large pages of memory where the system has them."""
+
 def is_utf8(data: Any, /) -> bool:
     """Tell whether bytes are UTF-8."""
 

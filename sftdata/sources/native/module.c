@@ -5,6 +5,10 @@
 
 #include <stdlib.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 bool is_long_enough(Py_buffer *array, int64_t count, const char *name) {
     if (array->len >= count * (int64_t)sizeof(int64_t))
         return true;
@@ -180,7 +184,28 @@ static PyObject *tell_utf8(PyObject *module, PyObject *arguments) {
     return PyBool_FromLong(right);
 }
 
+/* Ask for pages of 2 MB: each saves 511 page faults. Systems that have none, or will not, use others. */
+static void use_large_pages(char *memory, Py_ssize_t size) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    uintptr_t page = 1 << 21, start = ((uintptr_t)memory + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)memory + (uintptr_t)size) & ~(page - 1);
+    if (start < end)
+        madvise((void *)start, end - start, MADV_HUGEPAGE);
+#endif
+}
+
+static PyObject *make_buffer(PyObject *module, PyObject *arguments) {
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(arguments, "n", &size))
+        return NULL;
+    PyObject *buffer = PyByteArray_FromStringAndSize(NULL, size);
+    if (buffer)
+        use_large_pages(PyByteArray_AsString(buffer), size);
+    return buffer;
+}
+
 static PyMethodDef methods[] = {
+    {"make_buffer", make_buffer, METH_VARARGS, NULL},
     {"is_utf8", tell_utf8, METH_VARARGS, NULL},
     {"find_records", find_records, METH_VARARGS, NULL},
     {"parse_cells", parse_cells, METH_VARARGS, NULL},
