@@ -63,7 +63,7 @@ def test_topics_are_prepared_verified_trained_evaluated_and_predicted(samples):
 def test_conversations_are_prepared_trained_with_lora_and_answered(samples, name):
     recipe = shorten(samples / f"{name}.yaml", max_steps=2, batch_size=2)
     rows = (samples / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    (samples / f"{name}.jsonl").write_text("".join(rows[:60]), encoding="utf-8")
+    (samples / f"{name}.jsonl").write_text("".join(rows[:24]), encoding="utf-8")
     manifest = json.loads(sftdata("prepare", recipe, "--json"))
     assert manifest["rows"]["rejected"] == 0
     assert all(0 < split["trained_tokens"] < split["tokens"] for split in manifest["splits"].values())
