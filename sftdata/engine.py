@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from enum import Enum, auto
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sftdata.errors import SftdataError
@@ -58,13 +58,13 @@ def _map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], t
 
     def take() -> Iterator["Future[Item | _End]"]:
         while True:
-            yield reader.submit(next, iterator, _End.END)
+            yield reader.submit(lambda: _End.END if ended.is_set() else next(iterator, _End.END))
 
     def work(taken: "Future[Item | _End]") -> Result | _End:
         item = taken.result()
         return item if isinstance(item, _End) else function(item)
 
-    iterator = iter(items)
+    iterator, ended = iter(items), Event()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as pool:
         try:
             for result in _in_order(lambda taken: pool.submit(work, taken), take(), threads + 1, _cancel):
@@ -72,6 +72,7 @@ def _map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], t
                     return
                 yield result
         finally:
+            ended.set()
             reader.submit(getattr(iterator, "close", bool))  # where it was begun, for some readers insist on that
 
 

@@ -1,12 +1,13 @@
 import os
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
+from threading import Event, get_ident
 from threading import enumerate as enumerate_threads
-from threading import get_ident
 
 import pytest
 from engine_functions import die, fail, process, square
 
+from sftdata import engine
 from sftdata.engine import map_chunks
 from sftdata.errors import RecipeError, SftdataError, TooManyRejected
 
@@ -87,6 +88,28 @@ def test_one_thread_takes_all_items_and_closes_them(threads, wanted):
     assert get_ident() not in seen
     assert len(seen) == 21 if wanted == 100 else len(seen) <= wanted + threads + 2
     assert not any(thread.name.startswith("ThreadPool") for thread in enumerate_threads())
+
+
+def test_what_is_not_taken_yet_stays_where_it_is_when_the_consumer_stops(monkeypatch):
+    go_on, taken = Event(), []
+
+    class Ended(Event):
+        def set(self):
+            super().set()
+            go_on.set()
+
+    def items():
+        for number in count():
+            taken.append(number)
+            if number:
+                assert go_on.wait(60)
+            yield number
+
+    monkeypatch.setattr(engine, "Event", Ended)
+    results = map_chunks(square, items(), 1, 3)
+    assert next(results) == 0
+    results.close()
+    assert taken in ([0], [0, 1]), "of those that were to come none is taken"
 
 
 def test_a_worker_that_is_killed_gives_a_message():
