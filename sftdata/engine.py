@@ -35,7 +35,7 @@ def map_chunks(
 
     Args:
         function: pure; with several workers it and its items must pickle.
-        items: chunks, taken one by one as they are needed.
+        items: chunks, taken one by one as they are needed; with several threads by another one, always the same.
         workers: 1 runs in this process; more start that many processes.
         threads: with one worker, items under way at the same time; for functions that leave Python for most of it.
     """

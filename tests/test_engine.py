@@ -65,7 +65,7 @@ def test_an_error_of_the_items_comes_out_after_the_results_before_it(how):
     given = []
     with pytest.raises(OSError, match="the disk is gone"):
         given.extend(results)
-    assert given == ([0, 1, 4, 9] if how[0] == 1 else given)
+    assert given == [0, 1, 4, 9][: None if how[0] == 1 else len(given)]
 
 
 @pytest.mark.parametrize("threads", [2, 3])
